@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,28 @@ def test_clearing_the_cache_spares_all_that_is_not_a_known_kind(
 def test_the_cache_has_no_kind_that_clearing_would_forget() -> None:
     with pytest.raises(ValueError, match='holds no "features"; known are graphs, pools, '):
         cache.cache_folder("features")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no such locks")
+def test_a_lock_is_asked_for_by_who_may_write_as_network_disks_demand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, asked = files.new_folder(tmp_path / "out"), []
+    monkeypatch.setattr(files.fcntl, "flock", lambda held, how: asked.append(held.writable()))
+    with files.sole_writer(folder):
+        assert asked == [True]
+    assert (folder / files.MARKER).read_text().startswith("Made by tirtrack")
+
+
+def test_a_folder_that_cannot_be_locked_is_said_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = files.new_folder(tmp_path / "out")
+
+    def refuses(*args: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "open", refuses)
+    with files.sole_writer(folder):
+        pass
+    assert "cannot be locked (Read-only file system)" in caplog.text

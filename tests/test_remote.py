@@ -1,115 +1,189 @@
-"""A path at an address behaves as one on the disk, and its errors are those of a disk."""
+"""Paths at an address: no login is kept, every error is one of a disk, no copy is half of one."""
 
 from __future__ import annotations
 
 import errno
-import pickle
 from pathlib import Path
 
-import fsspec
+import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from PIL import Image
 
-from tirtrack.errors import RequestError
-from tirtrack.remote import RemotePath, any_path, fetched, new_remote_folder
+from tirtrack.cli.app import run
+from tirtrack.errors import RequestError, StorageError
+from tirtrack.files import MARKER, new_folder, sha256
+from tirtrack.pairs import mine_pairs
+from tirtrack.pairs.inspect import inspect_pairs
+from tirtrack.remote import RemotePath, fetched
+
+LOGIN = "bob:Geheim"
 
 
-@pytest.fixture(params=["memory", "file"])
-def place(request, tmp_path) -> RemotePath:
-    if request.param == "file":
-        return RemotePath(f"file://{tmp_path}/there")
+@pytest.fixture(autouse=True)
+def _empty_memory():
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]
-    return RemotePath("memory://there")
 
 
-def test_a_text_with_a_scheme_is_an_address_and_any_other_is_a_path(place):
-    assert any_path(place.address) == any_path(place) == place
-    assert any_path("a/b") == any_path(Path("a/b")) == Path("a/b")
-    assert pickle.loads(pickle.dumps(place)) == place
+def write_pairs(folder: Path) -> Path:
+    grey = np.random.default_rng(0).integers(0, 255, (2, 60, 80), dtype=np.uint8)
+    for number, tir in enumerate(grey):
+        for name, image in (("rgb", np.repeat(tir[..., None], 3, 2)), ("tir", tir)):
+            path = folder / "a" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+    return folder
 
 
-def test_files_are_written_found_and_read(place):
-    assert not place.exists()
-    assert not place.is_dir()
-    (place / "b.json").write_bytes(b"0123456789")
-    (place / "a-1.tar").write_bytes(b"x")
-    assert place.is_dir()
-    assert (place / "b.json").is_file()
-    assert [one.name for one in place.iterdir()] == ["a-1.tar", "b.json"]
-    assert place.glob("a-*.tar") == [place / "a-1.tar"]
-    assert (place / "b.json").stat().st_size == 10
-    assert (place / "b.json").read_bytes() == b"0123456789"
-    assert (place / "b.json").read_bytes(2, 3) == b"234"
-    assert (place / "b.json").read_bytes(8, 9) == b"89"
-    assert (place / "b.json").read_bytes(5, 0) == b""
-    assert (place / "b.json").with_suffix(".tar") == place / "b.tar"
-    with (place / "b.json").open() as opened:
-        assert opened.read() == b"0123456789"
+@pytest.fixture
+def rig(tmp_path) -> Path:
+    return write_pairs(tmp_path / "rig")
 
 
-def test_a_file_is_sent_and_a_folder_is_fetched_once(place, tmp_path):
-    (tmp_path / "one.txt").write_text("one")
-    (place / "deep" / "one.txt").upload(tmp_path / "one.txt")
-    (place / "two.txt").write_bytes(b"two")
-    copy = fetched(place)
-    assert (copy / "deep" / "one.txt").read_text() == "one"
-    assert (copy / "two.txt").read_text() == "two"
-    assert fetched(place) == copy
-    (place / "two.txt").write_bytes(b"other")
-    assert (fetched(place) / "two.txt").read_text() == "other"
-    place.remove()
-    assert not place.exists()
-    with pytest.raises(RequestError, match="there is no such folder"):
-        fetched(place)
+def upload(folder: Path, place: RemotePath) -> None:
+    for path in folder.rglob("*.*"):
+        target = place
+        for part in path.relative_to(folder).parts:
+            target = target / part
+        target.upload(path)
 
 
-def test_what_is_missing_is_an_error_of_a_disk(place):
-    for act in ((place / "none").read_bytes, (place / "none").stat, (place / "none").open):
-        with pytest.raises(FileNotFoundError) as caught:
-            act()
-        assert caught.value.strerror
+# --- logins ---------------------------------------------------------------------------------------
 
 
-def test_an_error_that_only_a_storage_knows_is_one_of_a_disk(monkeypatch):
-    def fails(*args, **kwargs):
-        raise RuntimeError("no route to memory://me:pw@there")
+@pytest.mark.parametrize(
+    "address", [f"memory://{LOGIN}@nas", "memory://nas/night?sig=Geheim", f"memory://{LOGIN}@nas/x"]
+)
+def test_neither_login_nor_signature_is_in_the_name_or_in_what_is_shown(address):
+    path = RemotePath(address)
+    for shown in (path.name, path.parent.name, str(path), repr(path), f"{[path]}"):
+        assert "Geheim" not in shown
+        assert "bob" not in shown
 
-    monkeypatch.setattr(MemoryFileSystem, "cat_file", fails)
-    with pytest.raises(OSError, match="no route") as caught:
-        RemotePath("memory://there/a").read_bytes()
+
+@pytest.mark.parametrize("below", ["", "/rig"])
+def test_no_login_is_stored_or_printed(tmp_path, rig, below, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = RemotePath(f"memory://{LOGIN}@nas{below}")
+    upload(rig, place)
+    names = [place.address, str(rig)] if below else [place.address]
+    assert run(["pairs", "mine", *names, "--out", "shards"]) == 0
+    assert run(["pairs", "inspect", *names[:1]]) == 0
+    out = RemotePath(f"memory://{LOGIN}@out")
+    assert run(["pairs", "mine", "rig", "--out", out.address]) == 0
+    assert run(["pairs", "mine", "rig", "--out", out.address]) == 2
+    assert run(["pairs", "mine", f"memory://{LOGIN}@none", "--out", "x", "--debug"]) == 2
+    said = "".join(capsys.readouterr())
+    written = [*(tmp_path / "shards").iterdir(), *(tmp_path / "runs").rglob("*")]
+    assert "Geheim" not in said + "".join(map(str, written))
+    stored = [path.read_bytes() for path in (*written, *out.iterdir()) if path.is_file()]
+    assert len(stored) > 8
+    assert not any(b"Geheim" in one for one in stored)
+
+
+def test_what_cannot_be_connected_is_a_request_and_shows_no_part_of_the_login(monkeypatch):
+    def fails(address):
+        raise OSError("no such host: bob port Geheim")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", fails)
+    with pytest.raises(RequestError, match=r"cannot be opened here \(OSError\)") as caught:
+        RemotePath(f"ftp://{LOGIN}@nas/night")
+    assert "Geheim" not in str(caught.value)
+    with pytest.raises(RequestError, match="no such host"):
+        RemotePath("ftp://nas/night")
+
+
+# --- errors of a storage --------------------------------------------------------------------------
+
+
+class OddError(OSError):
+    """As some storages have: it cannot be made of a number and a text."""
+
+    def __init__(self, code, text, address):
+        super().__init__(f"{code}: {text} at {address}")
+
+
+def odd(*args, **kwargs):
+    raise OddError(503, "slow down", f"memory://{LOGIN}@nas/x")
+
+
+def test_an_error_that_cannot_be_made_again_is_one_of_a_disk(monkeypatch):
+    monkeypatch.setattr(MemoryFileSystem, "exists", odd)
+    with pytest.raises(OSError, match="slow down at memory://user:") as caught:
+        RemotePath("memory://x").exists()
     assert caught.value.errno == errno.EIO
-    assert "pw" not in caught.value.strerror
+    assert "Geheim" not in str(caught.value)
 
 
-def test_an_address_that_nothing_opens_says_what_to_install(monkeypatch):
-    with pytest.raises(RequestError, match=r"cannot be opened here .*Protocol not known: nowhere"):
-        RemotePath("nowhere://bucket/a")
+def test_an_error_in_the_middle_of_a_file_is_one_of_a_disk(monkeypatch):
+    path = RemotePath("memory://x/a.bin")
+    path.write_bytes(b"abc")
+    with path.open("rb") as opened:
+        assert opened.seek(1) == 1
+        assert opened.read() == b"bc"
 
-    def missing(*args, **kwargs):
-        raise ImportError("Install s3fs to access S3")
+    class Breaks:
+        def read(self, size):
+            raise RuntimeError("connection reset")
 
-    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
-    with pytest.raises(RequestError, match=r"Install s3fs to access S3.*; install what it names"):
-        RemotePath("s3://bucket/a")
+        def close(self):
+            pass
 
-
-def test_a_login_is_never_shown():
-    shown = str(RemotePath("memory://me:secret@there/a"))
-    assert "secret" not in shown
-    assert shown.endswith("@there/a")
+    monkeypatch.setattr(MemoryFileSystem, "open", lambda *a, **k: Breaks())
+    with pytest.raises(OSError, match="connection reset"):
+        sha256(path)
 
 
-def test_only_what_tirtrack_made_is_replaced_and_never_what_is_read(place):
-    new_remote_folder(place, ".tirtrack")
-    new_remote_folder(place, ".tirtrack")  # a folder with the marker alone is still new
-    (place / "in" / "a").write_bytes(b"a")
-    with pytest.raises(RequestError, match="exists already"):
-        new_remote_folder(place, ".tirtrack")
+def test_a_storage_that_lists_with_no_more_than_path_and_detail_is_listed(monkeypatch):
+    (RemotePath("memory://x") / "a").write_bytes(b"")
+    ls = MemoryFileSystem.ls
+    monkeypatch.setattr(MemoryFileSystem, "ls", lambda self, path, detail=True: ls(
+        self, path, detail=detail))  # fmt: skip
+    assert [one.name for one in RemotePath("memory://x").iterdir()] == ["a"]
+
+
+# --- copies ---------------------------------------------------------------------------------------
+
+
+def test_a_copy_that_was_cut_off_is_made_again(monkeypatch):
+    place = RemotePath("memory://nas/night")
+    for name in ("a", "b"):
+        (place / name).write_bytes(name.encode())
+    get = MemoryFileSystem.get
+
+    def cut(self, path, into, **kwargs):
+        (Path(into) / "a").write_bytes(b"a")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MemoryFileSystem, "get", cut)
+    with pytest.raises(StorageError, match=r"fetched \(No space left on device\).*TMPDIR"):
+        fetched(place)
+    monkeypatch.setattr(MemoryFileSystem, "get", get)
+    copy = fetched(place)
+    assert sorted(path.name for path in copy.iterdir()) == ["a", "b"]
+    assert copy.name == "night"
+    assert [path.name for path in copy.parent.iterdir()] == ["night"]
+
+
+def test_a_name_that_leads_out_of_the_folder_is_refused():
+    (RemotePath("memory://nas/night") / "a").write_bytes(b"a")
+    MemoryFileSystem.store["/nas/night/../../evil"] = MemoryFileSystem.store["/nas/night/a"]
+    with pytest.raises(StorageError, match="leads out of its folder"):
+        fetched(RemotePath("memory://nas/night"))
+
+
+# --- what --force may delete ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["address to folder", "folder to address"])
+def test_force_deletes_no_input_however_it_is_written(tmp_path, which):
+    made = write_pairs(new_folder(tmp_path / "made"))
+    here, there = str(made), f"file://{made}"
+    pairs, out = (there, here) if which == "address to folder" else (here, there)
     with pytest.raises(RequestError, match="is or holds what is to be read"):
-        new_remote_folder(place, ".tirtrack", force=True, inputs=[place / "in"])
-    new_remote_folder(place, ".tirtrack", force=True, inputs=[RemotePath(place.address + "2")])
-    assert [one.name for one in place.iterdir()] == [".tirtrack"]
-    (place / "other" / "a").write_bytes(b"a")
-    with pytest.raises(RequestError, match="was not made by tirtrack"):
-        new_remote_folder(place / "other", ".tirtrack", force=True)
+        mine_pairs(pairs, out, force=True)
+    with pytest.raises(RequestError, match="is or holds what is to be read"):
+        inspect_pairs(there, out=made, force=True)
+    assert (made / "a" / "tir" / "1.png").is_file()
+    assert (made / MARKER).is_file()

@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,25 @@ def test_no_worker_outlives_its_parent_or_speaks_for_itself(sent, whole_group, m
         return
     assert (printed, said) == ("stopped with 0 workers\n", "")
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_temporary_files_of_workers_are_deleted_even_if_they_are_killed(ends):
+    made = []
+
+    def work():
+        with working(tempfile.mkdtemp, ["-a"], 1) as futures:
+            made.append(Path(futures[0].result()))
+            assert made[0].is_dir()
+            if ends == "badly":
+                raise KeyboardInterrupt
+
+    if ends == "badly":
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    else:
+        work()
+    assert not made[0].exists()
 
 
 def root() -> Callable[[float], float]:

@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -172,15 +172,19 @@ def sole_writer(folder: AnyPath) -> Iterator[None]:
     if sys.platform == "win32" or isinstance(marker, RemotePath) or not marker.is_file():
         yield
         return
-    with marker.open("rb") as held:
+    with ExitStack() as stack:
         try:
+            # for writing, without which network file systems give no lock to one process alone
+            held = stack.enter_context(marker.open("r+b"))
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RequestError(
                 "another process writes there", folder, "let it end, or choose another --out"
             ) from error
         except OSError as error:
-            _log.warning("%s cannot be locked (%s): let one process write there", folder, error)
+            _log.warning(
+                "%s cannot be locked (%s): let one process write there", folder, error.strerror
+            )
         yield
 
 

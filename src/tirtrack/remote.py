@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import atexit
 import errno
+import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from tirtrack.addresses import is_address, without_secrets
+from tirtrack.addresses import address_name, is_address, without_secrets
 from tirtrack.errors import RequestError, StorageError
 
+_READ_BYTES = 2**20
 _TIMES = ("ETag", "LastModified", "mtime", "created")  # each storage has another one
 MARKER_TEXT = b"Made by tirtrack; --force may replace what lies under this address.\n"
 
@@ -47,13 +49,16 @@ class RemotePath:
     def __str__(self) -> str:
         return without_secrets(self.address)
 
+    def __repr__(self) -> str:
+        return f"RemotePath({str(self)!r})"
+
     def __truediv__(self, name: str) -> RemotePath:
         return RemotePath(f"{self.address}/{name}")
 
     @property
     def name(self) -> str:
-        """The last part."""
-        return self.address.rsplit("/", 1)[-1]
+        """The last part, without login and query, as it names what is stored."""
+        return address_name(self.address)
 
     @property
     def suffix(self) -> str:
@@ -99,7 +104,8 @@ class RemotePath:
         """What lies in it, in the order of names."""
         system, path = self._opened()
         with self._as_os_error():
-            found = system.ls(path, detail=False, refresh=True)
+            system.invalidate_cache()
+            found = system.ls(path, detail=False)
         yield from (self / PurePosixPath(one).name for one in sorted(found))
 
     def glob(self, pattern: str) -> list[RemotePath]:
@@ -121,7 +127,8 @@ class RemotePath:
         """The file, for reading from its beginning to its end."""
         system, path = self._opened()
         with self._as_os_error():
-            return cast(BinaryIO, system.open(path, mode))
+            opened = system.open(path, mode)
+        return cast(BinaryIO, io.BufferedReader(_Reading(opened, self._as_os_error), _READ_BYTES))
 
     def read_bytes(self, start: int = 0, size: int | None = None) -> bytes:
         """The content, or ``size`` bytes of it from ``start``; fewer if it is shorter."""
@@ -168,10 +175,19 @@ class RemotePath:
         )
 
     def fetch(self, folder: Path) -> None:
-        """Copy everything under it into a folder on the disk."""
+        """Copy everything under it into a folder on the disk, and nothing outside that."""
         system, path = self._opened()
         with self._as_os_error():
+            for name in system.find(path):
+                if ".." in PurePosixPath(name.removeprefix(path)).parts:
+                    raise OSError(errno.EINVAL, f"{name} leads out of its folder")
             system.get(f"{path.rstrip('/')}/", f"{folder}/", recursive=True)
+
+    def holds(self, other: AnyPath) -> bool:
+        """Whether another path is this one or lies under it, however both are written."""
+        (*storage, path), (*its_storage, its_path) = _place(self), _place(other)
+        is_below = f"{its_path.rstrip('/')}/".startswith(f"{path.rstrip('/')}/")
+        return storage == its_storage and is_below
 
     def _opened(self) -> tuple[Any, str]:
         """The file system of the address, and the path there."""
@@ -179,12 +195,14 @@ class RemotePath:
 
         try:
             return cast(tuple[Any, str], url_to_fs(self.address))
-        except (ImportError, ValueError) as error:  # another package is needed; unknown
-            reason = " ".join(without_secrets(str(error)).split())
+        except Exception as error:  # another package is needed; unknown; no connection
+            reason = " ".join(without_secrets(str(error)).split())[:160]
+            if str(self) != self.address and not isinstance(error, ImportError):
+                reason = type(error).__name__  # the text may hold a part of the login
             raise RequestError(
                 f"such an address cannot be opened here ({reason})",
                 self,
-                "install what it names, or give a folder",
+                "check the address and install what it names, or give a folder",
             ) from error
 
     @staticmethod
@@ -196,19 +214,67 @@ class RemotePath:
         try:
             yield
         except OSError as error:
-            if error.strerror:
-                raise
-            reason = str(error) or type(error).__name__
+            reason = error.strerror or str(error) or type(error).__name__
+            number = error.errno or errno.EIO
             if isinstance(error, FileNotFoundError):
-                reason = "no such file or folder"
-            raise type(error)(error.errno or errno.EIO, without_secrets(reason)) from error
+                reason, number = "no such file or folder", errno.ENOENT
+            raise OSError(number, without_secrets(reason)) from error
         except Exception as error:  # each storage has errors of its own
             reason = " ".join(without_secrets(str(error)).split())[:160]
             raise OSError(errno.EIO, reason or type(error).__name__) from error
 
 
+class _Reading(io.RawIOBase):
+    """An open file at an address, whose errors are those of a disk."""
+
+    def __init__(self, file: Any, guard: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file, self._guard = file, guard
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with self._guard():
+            content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with self._guard():
+            return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
 AnyPath = Path | RemotePath
 """A file or folder, on the disk or at an address."""
+
+
+def on_disk(path: AnyPath) -> Path | None:
+    """The path on the disk, even if it is written as an address; ``None`` if it is not there."""
+    if isinstance(path, Path):
+        return path
+    from fsspec.implementations.local import LocalFileSystem
+
+    system, place = path._opened()
+    return Path(place) if isinstance(system, LocalFileSystem) else None
+
+
+def _place(path: AnyPath) -> tuple[object, object, str]:
+    """Kind and host of the storage of a path, and the path there."""
+    if (here := on_disk(path)) is not None:
+        return Path, None, str(here.resolve())
+    system, inside = cast(RemotePath, path)._opened()
+    return type(system), system.storage_options.get("host"), inside
 
 
 def any_path(given: str | AnyPath) -> AnyPath:
@@ -234,9 +300,16 @@ def fetched(folder: RemotePath) -> Path:
         content = folder.listing()
         if not content:
             raise RequestError("there is no such folder", folder, "check the address")
-        into = _folder_for(folder.address, content)
-        if not any(into.iterdir()):
-            folder.fetch(into)
+        inside = _folder_for(folder.address, content)
+        into = inside / (folder.name.strip(". ") or "copy")
+        if not into.exists():  # whole, once it has its name
+            partial = inside / ".partial"
+            try:
+                partial.mkdir()
+                folder.fetch(partial)
+                partial.replace(into)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise StorageError(
             f"could not be fetched ({error.strerror})",
@@ -279,9 +352,7 @@ def new_remote_folder(
                     "choose another --out, or delete it yourself",
                 )
             for one in inputs:
-                if isinstance(one, RemotePath) and f"{one.address}/".startswith(
-                    f"{folder.address}/"
-                ):
+                if folder.holds(one):
                     raise RequestError(
                         f"is or holds what is to be read ({one}), so --force does not replace it",
                         folder,

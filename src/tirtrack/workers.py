@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -125,22 +126,25 @@ def working(
         begin: function that is called first in each worker.
     """
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(begin,),
-    )
-    try:
-        with _children_ignore_stops():
-            futures = [pool.submit(function, item) for item in items]
-        yield futures
-    except BaseException:
-        for process in set(multiprocessing.active_children()) - others:
-            process.kill()
-        pool.shutdown(cancel_futures=True)
-        raise
-    pool.shutdown()
+    # killed workers delete nothing, so their temporary files lie in a folder of this process
+    scratch = tempfile.TemporaryDirectory(prefix="tirtrack-workers-", ignore_cleanup_errors=True)
+    with scratch as temporary:
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(begin, temporary),
+        )
+        try:
+            with _children_ignore_stops():
+                futures = [pool.submit(function, item) for item in items]
+            yield futures
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()
+            pool.shutdown(cancel_futures=True)
+            raise
+        pool.shutdown()
 
 
 def use_one_thread() -> None:
@@ -168,7 +172,8 @@ def _children_ignore_stops() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(begin: Callable[[], None] | None) -> None:
+def _begin(begin: Callable[[], None] | None, temporary: str) -> None:
+    tempfile.tempdir = temporary
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     if begin is not None:
         begin()

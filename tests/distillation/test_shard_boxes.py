@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -112,6 +113,40 @@ def test_boxes_of_other_pairs_or_of_another_version_are_left(
     assert take_boxes(source, content) == len(lines) - 2
     assert take_boxes(source, content) == 0
     assert take_boxes(open_pairs(folder), content) == 0
+
+
+class Still:
+    """A follower that leaves its box where it was, if it may follow."""
+
+    origin = "still"
+    may_follow = True
+
+    def init(self, frame, box):
+        assert self.may_follow, "tracks were made anew"
+        self.box = box
+
+    def update(self, frame):
+        return SimpleNamespace(box=self.box, measured=True)
+
+
+def test_tracks_travel_with_shards_as_boxes_do(shards, start, tmp_path, monkeypatch, use_cache):
+    followed = {**SHORT, "tracks.modalities": ["tir"], "tracks.frames": 3, "tracks.min_frames": 2,
+                "tracks.every": 1}  # fmt: skip
+
+    def made() -> Path:
+        return propose_boxes(shards, start, recipe="mixed", changes=followed,
+                             follower=lambda weights: Still())  # fmt: skip
+
+    file = made()
+    kinds = [json.loads(line)["kind"] for line in file.read_text().splitlines()]
+    assert kinds.count("tracks") > 2
+    use_cache(tmp_path / "other")
+    assert take_boxes(open_pairs(shards), content_of(shards)) == len(kinds)
+    monkeypatch.setattr(Still, "may_follow", False)
+    assert made() == file
+    use_cache(tmp_path / "third")
+    with pytest.raises(AssertionError, match="made anew"):
+        made()
 
 
 @pytest.mark.parametrize("damage", [

@@ -10,7 +10,7 @@ from same_pairs import assert_same_pairs
 
 from tirtrack.cli.app import run
 from tirtrack.errors import PairsError, RequestError, RunError, StorageError
-from tirtrack.pairs import mine, mine_pairs, open_pairs
+from tirtrack.pairs import mine, mine_pairs, open_pairs, shard_writing
 from tirtrack.pairs.shards import check_shards
 from tirtrack.remote import RemotePath
 
@@ -128,6 +128,20 @@ def test_a_storage_that_fails_is_said_in_one_sentence(rig, monkeypatch):
     monkeypatch.setattr(MemoryFileSystem, "isdir", fails)
     with pytest.raises(PairsError, match=r"could not be read \(quota exceeded\)"):
         open_pairs("memory://full")
+
+
+def test_a_full_temporary_folder_is_said_with_the_way_out(rig, monkeypatch):
+    MemoryFileSystem.store.clear()
+    write = shard_writing.write_shard
+
+    def fails(folder, number, samples):
+        if isinstance(folder, RemotePath):
+            return write(folder, number, samples)
+        raise StorageError("could not be written (No space left on device)", folder)
+
+    monkeypatch.setattr(shard_writing, "write_shard", fails)
+    with pytest.raises(StorageError, match=r"No space left on device.*TMPDIR.*--resume"):
+        mine_pairs(rig, "memory://out", shard_mb=1)
 
 
 def test_an_address_without_pairs_is_said(place):

@@ -53,7 +53,7 @@ from tirtrack.pairs.source import (
 from tirtrack.pairs.source_views import CanRegister, registered
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
-from tirtrack.remote import AnyPath
+from tirtrack.remote import AnyPath, on_disk
 from tirtrack.valid_pixels import share_text
 from tirtrack.workers import check_workers
 
@@ -125,7 +125,7 @@ def inspect_pairs(
     rejected: list[PairsError] = []
     source = open_pairs(pairs, licence=licence, pairing=pairing, rejected=rejected)
     named = [] if isinstance(pairs, PairSource) else [one for _, one in named_folders(pairs)]
-    read = [one for one in named if isinstance(one, Path)]
+    read = [path for one in named if (path := on_disk(one)) is not None]
     folder = None if out is None else new_folder(Path(out), force=force, inputs=read)
     if source is not pairs:
         _log.info("%s: %s", source.name, pairs_line(source))

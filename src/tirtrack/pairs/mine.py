@@ -45,7 +45,7 @@ from tirtrack.pairs.shard_models import Fault, Sample, ShardEntry, ShardIndex
 from tirtrack.pairs.shard_writing import SampleFiles, finished_shard, shard_faults, write_shard
 from tirtrack.pairs.shards import INDEX_NAME, check_shards, read_index
 from tirtrack.progress import Progress, silent
-from tirtrack.remote import AnyPath, RemotePath, any_path, new_remote_folder
+from tirtrack.remote import AnyPath, RemotePath, any_path, new_remote_folder, on_disk
 from tirtrack.stored import write_stored
 from tirtrack.workers import check_workers, results_of
 
@@ -233,7 +233,8 @@ def _begin(
     if isinstance(folder, RemotePath):
         new_remote_folder(folder, MARKER, force=force, inputs=read)
     else:
-        new_folder(folder, force=force, inputs=[place.path for place in plan.places])
+        given = [here for one in read if (here := on_disk(one)) is not None]
+        new_folder(folder, force=force, inputs=[*given, *(place.path for place in plan.places)])
     write_json(path, hashed)
     return True
 

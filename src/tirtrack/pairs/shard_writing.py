@@ -59,8 +59,15 @@ def write_shard(folder: AnyPath, number: int, samples: Iterable[SampleFiles]) ->
 
 
 def _written_there(folder: RemotePath, number: int, samples: Iterable[SampleFiles]) -> ShardEntry:
-    with tempfile.TemporaryDirectory(prefix="tirtrack-mined-") as here:
-        entry = write_shard(Path(here), number, samples)
+    try:
+        made = tempfile.TemporaryDirectory(prefix="tirtrack-mined-")
+    except OSError as error:
+        raise _no_room(f"could not be begun ({error.strerror})", tempfile.gettempdir()) from error
+    with made as here:
+        try:
+            entry = write_shard(Path(here), number, samples)
+        except StorageError as error:
+            raise _no_room(error.what, here) from error
         tar = Path(here) / entry.name
         try:
             for path in (tar, content_path(Path(here), entry.name)):  # a shard counts with the last
@@ -72,6 +79,14 @@ def _written_there(folder: RemotePath, number: int, samples: Iterable[SampleFile
                 "go on with --resume, or choose another --out",
             ) from error
     return entry
+
+
+def _no_room(reason: str, where: str) -> StorageError:
+    return StorageError(
+        f"a shard is made here before it is sent, and {reason}",
+        where,
+        "free some space there or set TMPDIR to a folder with more of it, then go on with --resume",
+    )
 
 
 def _add_sample(tar: tarfile.TarFile, given: SampleFiles) -> Sample:

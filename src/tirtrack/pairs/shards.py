@@ -266,6 +266,8 @@ def _check_members(path: AnyPath, first: int, samples: Sequence[Sample]) -> None
             }
     except tarfile.TarError as error:
         raise PairsError(f"is no tar file ({error})", path, _MINE_AGAIN) from error
+    except OSError as error:
+        raise PairsError(f"could not be read ({error.strerror})", path, _COPY) from error
     if held != wanted:
         odd = sorted(held.items() ^ wanted.items())[0][0]
         raise PairsError(f"{odd} is not where its index says", path, _MINE_AGAIN)
