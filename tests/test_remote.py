@@ -173,6 +173,36 @@ def test_a_name_that_leads_out_of_the_folder_is_refused():
         fetched(RemotePath("memory://nas/night"))
 
 
+def test_a_single_file_is_copied_under_its_name():
+    place = RemotePath(f"memory://{LOGIN}@nas/tir.mp4")
+    place.write_bytes(b"video")
+    copy = fetched(place)
+    assert (copy.name, copy.read_bytes()) == ("tir.mp4", b"video")
+    assert [path.name for path in copy.parent.iterdir()] == ["tir.mp4"]
+
+
+# --- what cannot be meant -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["://", "memory://", "file:///"])
+def test_a_whole_storage_is_no_folder_and_nothing_is_written(
+    tmp_path, rig, monkeypatch, capsys, address
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(["pairs", "mine", "rig", "--out", address]) == 2
+    assert "names no folder; put its name behind it" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["rig"]
+    assert RemotePath("memory://nas").parent.name == "nas"
+
+
+def test_an_address_that_cannot_be_opened_is_said_plainly(rig, capsys):
+    assert run(["pairs", "mine", str(rig), "--out", f"nowhere://{LOGIN}@nas/x"]) == 2
+    said = capsys.readouterr().err
+    assert "'--out': nowhere://user:***@nas/x: such an address cannot be opened here" in said
+    assert "alue error" not in said
+    assert "Geheim" not in said
+
+
 # --- what --force may delete ----------------------------------------------------------------------
 
 

@@ -37,13 +37,15 @@ class RemotePath:
         address: address with its scheme; it may hold a login, which is never shown.
 
     Raises:
-        RequestError: nothing that is installed can open such an address.
+        RequestError: it names no folder, or nothing that is installed can open it.
     """
 
     address: str
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "address", self.address.rstrip("/"))
+        if "://" not in self.address:
+            raise RequestError("names no folder", f"{self.address}//", "put its name behind it")
         self._opened()
 
     def __str__(self) -> str:
@@ -67,8 +69,9 @@ class RemotePath:
 
     @property
     def parent(self) -> RemotePath:
-        """What it lies in."""
-        return RemotePath(self.address.rsplit("/", 1)[0])
+        """What it lies in; the path itself if that is a whole storage."""
+        above = self.address.rsplit("/", 1)[0]
+        return RemotePath(above) if "://" in above else self
 
     def with_suffix(self, suffix: str) -> RemotePath:
         """The path with another suffix."""
@@ -174,14 +177,18 @@ class RemotePath:
             for name, facts in sorted(found.items())
         )
 
-    def fetch(self, folder: Path) -> None:
-        """Copy everything under it into a folder on the disk, and nothing outside that."""
+    def fetch(self, target: Path) -> None:
+        """Copy the file, or all that lies under it, to the disk, and nothing outside the target."""
         system, path = self._opened()
         with self._as_os_error():
+            if system.isfile(path):
+                system.get_file(path, str(target))
+                return
+            target.mkdir()
             for name in system.find(path):
                 if ".." in PurePosixPath(name.removeprefix(path)).parts:
                     raise OSError(errno.EINVAL, f"{name} leads out of its folder")
-            system.get(f"{path.rstrip('/')}/", f"{folder}/", recursive=True)
+            system.get(f"{path.rstrip('/')}/", f"{target}/", recursive=True)
 
     def holds(self, other: AnyPath) -> bool:
         """Whether another path is this one or lies under it, however both are written."""
@@ -289,8 +296,8 @@ def any_path(given: str | AnyPath) -> AnyPath:
 
 
 def fetched(folder: RemotePath) -> Path:
-    """A copy of a remote folder on the disk, made once for its content as listed, and deleted when
-    this process ends.
+    """A copy of a remote folder or file on the disk, made once for its content as listed, and
+    deleted when this process ends.
 
     Raises:
         RequestError: nothing is there.
@@ -305,11 +312,12 @@ def fetched(folder: RemotePath) -> Path:
         if not into.exists():  # whole, once it has its name
             partial = inside / ".partial"
             try:
-                partial.mkdir()
                 folder.fetch(partial)
                 partial.replace(into)
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                if partial.is_dir():
+                    shutil.rmtree(partial, ignore_errors=True)
+                partial.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(
             f"could not be fetched ({error.strerror})",

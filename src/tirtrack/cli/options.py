@@ -112,9 +112,15 @@ def named_path(text: str) -> Path:
 
 def named_place(text: str) -> Any:
     """A path or an address as typed, as for :func:`named_path`; typer takes no type of both."""
+    from tirtrack.errors import RequestError
     from tirtrack.remote import any_path
 
-    return any_path(text) if "://" in text else named_path(text)
+    if "://" not in text:
+        return named_path(text)
+    try:
+        return any_path(text)
+    except RequestError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 PairFolders = Annotated[

@@ -116,7 +116,9 @@ def mine_pairs(
         stack.enter_context(sole_writer(folder))
         if not begun:
             return _checked(folder)
-        return _mined(folder, plan, licence, max_bad, workers, progress, on_cluster=bool(cluster))
+        return _mined(
+            folder, plan, licence, max_bad, workers, progress, on_cluster=cluster is not None
+        )
 
 
 def _mined(
