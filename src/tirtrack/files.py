@@ -88,11 +88,13 @@ def write_json(path: AnyPath, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def new_folder(path: Path, *, force: bool = False, inputs: Sequence[Path] = ()) -> Path:
+def new_folder(
+    path: Path, *, force: bool = False, inputs: Sequence[Path] = (), option: str = "--out"
+) -> Path:
     """A folder at ``path`` that holds nothing but :data:`MARKER`.
 
     With ``force`` a folder is replaced only if tirtrack made it and it holds none of ``inputs``:
-    everything in it is deleted.
+    everything in it is deleted. ``option`` is the option that named it, for messages.
 
     Raises:
         RequestError: something is there and ``force`` was not given; or it was, and what is there
@@ -104,15 +106,17 @@ def new_folder(path: Path, *, force: bool = False, inputs: Sequence[Path] = ()) 
         if _is_taken(path):
             if not force:
                 raise RequestError(
-                    "exists already", path, "choose another --out, or give --force to replace it"
+                    "exists already",
+                    path,
+                    f"choose another {option}, or give --force to replace it",
                 )
-            _check_replaceable(path, inputs)
+            _check_replaceable(path, inputs, option)
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
         _mark(path)
     except OSError as error:
         raise RequestError(
-            f"could not be made ({error.strerror})", path, "choose another --out"
+            f"could not be made ({error.strerror})", path, f"choose another {option}"
         ) from error
     return path
 
@@ -124,9 +128,9 @@ def _is_taken(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def _check_replaceable(path: Path, inputs: Sequence[Path]) -> None:
+def _check_replaceable(path: Path, inputs: Sequence[Path], option: str) -> None:
     """Refuse to delete what tirtrack did not make, the working or home folder, or an input."""
-    other = "choose another --out, or delete it yourself"
+    other = f"choose another {option}, or delete it yourself"
     if path.is_symlink() or not path.is_dir():
         raise RequestError("is not a folder, so --force does not replace it", path, other)
     place = path.resolve()
@@ -136,14 +140,14 @@ def _check_replaceable(path: Path, inputs: Sequence[Path]) -> None:
                 raise RequestError(
                     f"is or holds the {name} folder, so --force does not replace it",
                     path,
-                    "choose another --out",
+                    f"choose another {option}",
                 )
     for one in inputs:
         if one.resolve().is_relative_to(place):
             raise RequestError(
                 f"is or holds what is to be read ({one}), so --force does not replace it",
                 path,
-                "choose another --out",
+                f"choose another {option}",
             )
     if not (path / MARKER).is_file():
         raise RequestError(

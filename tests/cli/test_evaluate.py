@@ -275,7 +275,7 @@ def test_partial_evaluates_what_can_be_and_says_what_is_missing_on_every_table(
     assert "c/groundtruth.txt, row 1" in capsys.readouterr().err
     assert run([*line, "--partial"]) == 0
     printed = capsys.readouterr()
-    assert printed.out.count("results missing: 1 of one, 1 of two") == 2
+    assert printed.out.count("results missing: 1 of one, 1 of two; 1 sequence left out") == 2
     assert "a sequence is left out: " in printed.out.splitlines()[-1]
     assert "c/groundtruth.txt, row 1" in printed.out.splitlines()[-1]
     assert "2 of 4 runs are missing: one on b (" in printed.err

@@ -346,14 +346,18 @@ def test_unreadable_annotation_is_named(world: Path, results: Path, capsys) -> N
     assert "dog_S_001.txt: is not a text file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("is_named", [False, True], ids=["folder", "named-files"])
 def test_a_sequence_whose_annotation_cannot_be_read_is_left_out_and_said_so(
-    world: Path, results: Path, capsys
+    world: Path, results: Path, capsys, is_named: bool
 ) -> None:
     (world / "anno" / "dog_S_001.txt").write_text("1,2,3,4\n1,2,3\n")
-    line = ["score", str(results), "--dataset", str(world), "--partial"]
+    files = ["--annotation", str(world / "anno" / "{sequence}.txt"), "--base", "1"]
+    given = files if is_named else ["--dataset", str(world)]
+    line = ["score", str(results), *given, "--partial"]
     assert run(line) == 0
     printed = capsys.readouterr().out
     assert ": 1 sequences, " in printed
+    assert "1 sequence left out" in printed
     assert "a sequence is left out" in printed
     assert "dog_S_001.txt, row 2: has 3 columns, expected 4" in printed
     (world / "anno" / "cat_D_001.txt").write_text("x\n")

@@ -308,6 +308,7 @@ def test_a_sequence_that_lacks_a_fact_is_left_out_if_asked_for(tmp_path: Path) -
     (found,) = score([tmp_path / "results"], dataset, partial=True)
     assert [one.name for one in found.trackers[0].sequences] == [NAMES[1]]
     assert any("left out: cat-1: lasot needs which frames" in one for one in found.read_as)
+    assert found.left_out == 1
     (made[NAMES[1]].annotation.parent / "out_of_view.txt").unlink()
     dataset = opened_small(tmp_path / "data", "lasot")
     with pytest.raises(DatasetError, match="cat-1: lasot needs which frames have no target"):

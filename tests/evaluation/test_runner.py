@@ -589,6 +589,7 @@ def test_partial_leaves_out_a_sequence_that_no_tracker_can_begin_with(
     assert found.sequence_names() == ["a_V_001"]
     assert found.sequences == 1
     assert found.missing == ()
+    assert found.missing_line() == "1 sequence left out"
     said = "a sequence is left out: b_D_001, row 2: box 100,15,12,9 lies 100% outside the frame"
     assert found.read_as[-1].startswith(said)
     assert not (tmp_path / "out" / "results" / "keeper" / "b_D_001.txt").exists()

@@ -196,7 +196,7 @@ def scored(
     folder: Path,
     *,
     names: Sequence[str] = ("nano-rgb", "distilled", "tir_only"),
-    sequences: int = 12,
+    sequences: int | Sequence[str] = 12,
     protocol: str = "lsotb-tir",
     group: str | None = None,
     without: Sequence[tuple[str, str]] = (),
@@ -209,7 +209,7 @@ def scored(
     Args:
         folder: the folder to write.
         names: names of the trackers.
-        sequences: number of sequences, of 40 frames each.
+        sequences: number or names of the sequences, of 40 frames each.
         protocol: id of the protocol.
         group: key of groups; recordings of two sequences each.
         without: runs that are missing, as tracker and sequence.
@@ -223,16 +223,18 @@ def scored(
     rng = np.random.default_rng(5)
     annotation = np.array([[20.0 + t, 30, 24, 18] for t in range(40)])
     annotation[10] = np.nan
+    if isinstance(sequences, int):
+        sequences = [f"person_{k:02d}" for k in range(sequences)]
     labelled = tuple(
         LabelledSequence(
-            f"person_{k:02d}",
+            label,
             annotation,
             1,
             lambda: iter(()),
             attributes={name: int(has(k)) for name, has in ATTRIBUTES.items()},
             notes={"recording": f"r{k // 2}"},
         )
-        for k in range(sequences)
+        for k, label in enumerate(sequences)
     )
 
     def run(tracker: int, sequence: int) -> SequenceRun:

@@ -365,6 +365,17 @@ def test_data_set_is_opened_as_the_evaluation_did(made, tmp_path):
     assert dataset_of(folder) is not None
 
 
+@pytest.mark.parametrize("is_named", [False, True], ids=["as found", "named"])
+def test_sequences_that_the_evaluation_left_out_cost_no_film_strip(made, tmp_path, is_named):
+    folder = made.evaluated(tmp_path / "data", tmp_path / "evaluation")
+    left_out = tmp_path / "data" / "made" / "left_out"
+    shutil.copytree(tmp_path / "data" / "made" / "person_00", left_out)
+    (left_out / "groundtruth.txt").write_text("no number\n")
+    given = tmp_path / "data" if is_named else None
+    page = build_report([folder], tmp_path / "report.html", dataset=given)
+    assert "frame 11" in page.read_text(encoding="utf-8")
+
+
 def test_film_strips_show_the_largest_gain_and_the_largest_loss(made, tmp_path):
     folder = made.evaluated(tmp_path / "data", tmp_path / "evaluation")
     section = evaluation_section(folder, dataset=open_dataset(tmp_path / "data"))

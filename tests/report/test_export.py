@@ -9,6 +9,7 @@ import pytest
 
 from tirtrack.cli.app import run
 from tirtrack.errors import RequestError
+from tirtrack.files import MARKER
 from tirtrack.report import build_report
 from tirtrack.report.build import evaluation_section
 
@@ -61,11 +62,36 @@ def test_an_export_that_exists_is_replaced_only_by_force(made, tmp_path):
     folder = made.scored(tmp_path / "e")
     build_report([folder], tmp_path / "one.html", export=tmp_path / "paper")
     (tmp_path / "paper" / "mine.txt").write_text("mine")
-    with pytest.raises(RequestError, match="paper: exists already"):
-        build_report([folder], tmp_path / "b" / "two.html", export=tmp_path / "paper")
-    assert not (tmp_path / "b").exists()
+    with pytest.raises(RequestError, match="paper: exists already; choose another --export, or"):
+        build_report([folder], tmp_path / "two" / "two.html", export=tmp_path / "paper")
+    assert not (tmp_path / "two" / "two.html").exists()
     build_report([folder], tmp_path / "one.html", export=tmp_path / "paper", force=True)
     assert not (tmp_path / "paper" / "mine.txt").exists()
+
+
+def test_an_export_that_is_refused_leaves_no_folder_of_a_page(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = made.scored(tmp_path / "e")
+    (tmp_path / "paper").write_text("mine")
+    with pytest.raises(RequestError, match="paper: exists already"):
+        build_report([folder], export=tmp_path / "paper")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_export_never_replaces_the_data_set(made, tmp_path):
+    folder = made.evaluated(tmp_path / "data", tmp_path / "e")
+    (tmp_path / "data" / MARKER).touch()  # a world that tirtrack made
+    with pytest.raises(RequestError, match="holds what is to be read"):
+        build_report([folder], tmp_path / "page.html", export=tmp_path / "data", force=True)
+    assert (tmp_path / "data" / "made").is_dir()
+
+
+def test_a_score_of_visible_frames_has_its_tracker_in_the_file(made, tmp_path):
+    folder = made.scored(tmp_path / "e")
+    build_report([folder], tmp_path / "page.html", export=tmp_path / "paper")
+    lines = (tmp_path / "paper" / "tables" / "scores.csv").read_text().splitlines()[1:]
+    names = ("nano-rgb", "distilled", "tir_only")
+    assert [line.split(",")[0] for line in lines] == [name for name in names for _ in range(2)]
 
 
 def test_command_says_where_the_export_is(made, tmp_path, monkeypatch, capsys):

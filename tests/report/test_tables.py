@@ -14,7 +14,7 @@ from tirtrack.evaluation.comparison import read_result
 from tirtrack.evaluation.statistics import bootstrap_indices, paired_bootstrap
 from tirtrack.report import build_report
 from tirtrack.report.build import evaluation_section
-from tirtrack.report.published import published_rows
+from tirtrack.report.published import published_rows, published_sequences
 from tirtrack.report.table import Cell, Column, Table, as_csv, as_latex
 from tirtrack.report.verdict import sequence_differences
 
@@ -195,8 +195,23 @@ def test_every_table_says_which_results_are_missing(made, tmp_path):
     ]
 
 
+PTB_TIR = sorted(published_sequences("ptb-tir"))
+
+
+def test_every_table_and_the_page_say_which_sequences_were_left_out(made, tmp_path):
+    folder = made.scored(tmp_path / "e")
+    file, said = folder / "result.json", "a sequence is left out: anno/x.txt, row 3: no number"
+    content = {**json.loads(file.read_text()), "left_out": 1, "read_as": [said]}
+    file.write_text(json.dumps(content))
+    page = build_report([folder], tmp_path / "page.html").read_text(encoding="utf-8")
+    captions = re.findall(r"<caption>(.*)</caption>", page)
+    assert captions
+    assert all("(1 sequence left out)" in one for one in captions)
+    assert f"How the annotation was read: {said}." in page
+
+
 def test_published_scores_stand_beside_ours_only_under_the_same_protocol(made, tmp_path):
-    section = section_of(made, tmp_path / "e", protocol="ptb-tir", sequences=60)
+    section = section_of(made, tmp_path / "e", protocol="ptb-tir", sequences=PTB_TIR)
     table = table_of(section, "published")
     rows = rows_of(table)
     ours = [one for one in rows if one["from"] == "this evaluation"]
@@ -220,12 +235,20 @@ def test_published_scores_stand_beside_ours_only_under_the_same_protocol(made, t
             "evaluation has 12.",
         ),
         (
-            {"protocol": "ptb-tir", "sequences": 60, "without": [("distilled", "person_03")]},
+            {"protocol": "ptb-tir", "sequences": 60},
+            "Published scores under ptb-tir are left out: they are of 60 sequences of other names.",
+        ),
+        (
+            {
+                "protocol": "ptb-tir",
+                "sequences": PTB_TIR,
+                "without": [("distilled", PTB_TIR[3])],
+            },
             "Published scores under ptb-tir are left out: here results are missing.",
         ),
-        ({"protocol": "otb", "sequences": 60}, ""),
+        ({"protocol": "otb", "sequences": PTB_TIR}, ""),
     ],
-    ids=["other-set", "missing", "none-known"],
+    ids=["other-number", "other-set", "missing", "none-known"],
 )
 def test_published_scores_are_left_out_where_they_are_of_something_else(
     made, tmp_path, given, said
@@ -235,6 +258,12 @@ def test_published_scores_are_left_out_where_they_are_of_something_else(
     assert section.table("published") == ()
     assert section.no_published_rows == said
     assert said in build_report([folder], tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_published_scores_are_of_all_sequences_of_their_data_set():
+    for name in ("lsotb-tir", "lsotb-tir-119", "ptb-tir"):
+        numbers = {one.sequences for one in published_rows(name)} - {None}
+        assert numbers == {len(published_sequences(name))}
 
 
 def test_published_scores_are_those_of_their_sources(shared):

@@ -201,4 +201,5 @@ def _open_anno(
         root,
         benchmark.protocol,
         (*left_out, *remarks_of(sequences)),
+        len(left_out),
     )

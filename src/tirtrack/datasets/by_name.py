@@ -59,6 +59,7 @@ def open_benchmark(
         root,
         benchmark.title,
         (*assumed, *_number(benchmark, len(names)), *lacks, *left_out, *remarks),
+        len(missing) + len(left_out),
     )
 
 

@@ -97,7 +97,9 @@ def open_folders(
     if layouts[0].assumed_base and options.base is None:
         remarks = (f"base {layouts[0].base} is assumed, --base 0 or 1 decides", *remarks)
     layout = " and ".join(dict.fromkeys(one.name for one in layouts))
-    return LabelledDataset(root.resolve().name, tuple(sequences), PROTOCOL, root, layout, remarks)
+    return LabelledDataset(
+        root.resolve().name, tuple(sequences), PROTOCOL, root, layout, remarks, len(left_out)
+    )
 
 
 def folder_readers(

@@ -111,6 +111,7 @@ class LabelledDataset:
         root: the folder it was read from, if any.
         layout: name of the layout of its folders.
         remarks: remarks on how the annotation was read.
+        left_out: number of its sequences that were left out, which the remarks name.
 
     Raises:
         DatasetError: two sequences have one name.
@@ -122,6 +123,7 @@ class LabelledDataset:
     root: Path | None = None
     layout: str = ""
     remarks: tuple[str, ...] = ()
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         counts = Counter(sequence.name for sequence in self.sequences)

@@ -201,6 +201,7 @@ class Comparison(Stored):
         read_options: options that the frames were read with.
         dataset_path: folder of the data set, if it has one.
         sequences: number of sequences.
+        left_out: number of sequences that were left out, which ``read_as`` names.
         frames: number of frames of all sequences.
         absent_frames: frames whose annotation is not valid.
         repaired_rows: result rows that the protocol replaced.
@@ -234,6 +235,7 @@ class Comparison(Stored):
     read_options: ReadOptions = AS_STORED
     dataset_path: str | None = None
     sequences: int = 0
+    left_out: int = 0
     frames: int = 0
     absent_frames: int = 0
     repaired_rows: int = 0
@@ -307,12 +309,16 @@ class Comparison(Stored):
         return {name: found for name, found in members.items() if found}
 
     def missing_line(self) -> str:
-        """Which trackers lack results, in one line; empty if none does."""
+        """Which trackers lack results and how many sequences were left out, in one line; empty if
+        nothing is missing.
+        """
         lacking = Counter(one.tracker for one in self.missing)
         listed = [f"{count} of {name}" for name, count in lacking.most_common(_LISTED)]
         left = len(lacking) - _LISTED
         more = f" and of {counted(left, 'more tracker')}" if left > 0 else ""
-        return f"results missing: {', '.join(listed)}{more}" if listed else ""
+        said = [f"results missing: {', '.join(listed)}{more}"] if listed else []
+        said += [f"{counted(self.left_out, 'sequence')} left out"] if self.left_out else []
+        return "; ".join(said)
 
     def runs_of(self, name: str) -> list[TrackerResult]:
         """All runs of the tracker of that name; one as a rule."""

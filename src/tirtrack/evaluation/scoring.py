@@ -140,7 +140,12 @@ def dataset_without(
     if faults and (not partial or not kept):
         raise faults[0]
     remarks = (f"a sequence is left out: {one.where}: {one.what}" for one in faults)
-    return replace(dataset, sequences=tuple(kept), remarks=(*dataset.remarks, *remarks))
+    return replace(
+        dataset,
+        sequences=tuple(kept),
+        remarks=(*dataset.remarks, *remarks),
+        left_out=dataset.left_out + len(faults),
+    )
 
 
 def score_runs(
@@ -256,6 +261,7 @@ def _dataset_facts(dataset: LabelledDataset) -> dict[str, Any]:
         "read_options": read_options(dataset),
         "dataset_path": None if dataset.root is None else str(dataset.root),
         "sequences": len(dataset.sequences),
+        "left_out": dataset.left_out,
         "frames": sum(map(len, dataset.sequences)),
         "absent_frames": sum(_absent_frames(one.annotation) for one in dataset.sequences),
     }
@@ -331,6 +337,7 @@ def _score_tracker(
     scored = [_score_passes(passes, protocol, length=length) for _, passes in present]
     average = protocol.average(scored)
     every = [one for _, passes in present for one in passes]
+    overlaps = [[_overlaps(*one) for one in passes] for _, passes in present]
     speed = _speed([track for _, track in every])
     facts = runs.facts
     return TrackerResult(
@@ -350,11 +357,17 @@ def _score_tracker(
         subsets=subset_results([sequence for sequence, _ in present], scored, protocol),
         fps=None if speed is None else speed.total,
         speed=speed,
-        score_quality=_quality(every),
+        score_quality=_quality(every, [one for row in overlaps for one in row]),
         repaired_rows=sum(one.repaired_rows for one in scored),
         sequences=[
-            _sequence_result(one, sequence, passes, protocol, groups)
-            for one, (sequence, passes) in zip(scored, present, strict=True)
+            _sequence_result(
+                one,
+                sequence,
+                passes,
+                groups.get(sequence.name, ""),
+                None if isinstance(protocol, StartsProtocol) else failures(*row[0]),
+            )
+            for one, (sequence, passes), row in zip(scored, present, overlaps, strict=True)
         ],
     )
 
@@ -452,16 +465,16 @@ def _sequence_result(
     scored: SequenceScores,
     sequence: LabelledSequence,
     passes: Sequence[_Pass],
-    protocol: EvaluationProtocol,
-    groups: Mapping[str, str],
+    group: str,
+    failed: tuple[tuple[int, int], ...] | None,
 ) -> SequenceResult:
     speed = _speed([track for _, track in passes])
     return SequenceResult(
         name=scored.name,
         subset=sequence.subset,
         attributes=_attributes(sequence),
-        group=groups.get(sequence.name, ""),
-        failures=None if isinstance(protocol, StartsProtocol) else _failures(*passes[0]),
+        group=group,
+        failures=failed,
         starts=[start_frame(start) for start, _ in passes],
         frames=scored.frames,
         visible_frames=scored.visible_frames,
@@ -472,29 +485,32 @@ def _sequence_result(
     )
 
 
-def _failures(start: LabelledSequence, track: SequenceRun) -> tuple[tuple[int, int], ...]:
-    """Where the run is off its target, by the annotated box, wherever it lies."""
+def _overlaps(start: LabelledSequence, track: SequenceRun) -> tuple[np.ndarray, np.ndarray]:
+    """``[T]`` overlap of each box of a run with the annotated one, wherever that lies, and ``[T]``
+    whether there is one.
+    """
     annotation = start.annotation[start_frame(start) :]
     rows = min(len(annotation), len(track.boxes))
-    valid = np.asarray((annotation[:rows, 2:] > 0).all(axis=1))
-    return failures(overlap(track.boxes[:rows], annotation[:rows]), valid)
+    has_target = np.asarray((annotation[:rows, 2:] > 0).all(axis=1))
+    return overlap(track.boxes[:rows], annotation[:rows]), has_target
 
 
-def _quality(present: Sequence[_Pass]) -> ScoreQuality | None:
+def _quality(
+    present: Sequence[_Pass], measured: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> ScoreQuality | None:
     """Score against overlap over all frames in which the box was not given: the first one of a run,
     and in a supervised run those of later starts; where it was not running there is no box.
 
     The overlap is that with the annotated box, wherever it lies; absent frames count as wrong.
     """
     scores, overlaps, targets = [], [], []
-    for sequence, track in present:
-        annotation = sequence.annotation[first_valid_row(sequence.annotation) or 0 :]
-        rows = min(len(annotation), len(track.boxes))
+    for (_, track), (overlapping, has_target) in zip(present, measured, strict=True):
+        rows = len(overlapping)
         counted = counted_frames(track.statuses[:rows], burn_in=1)
         counted[:1] = False
         scores.append(track.scores[:rows][counted])
-        overlaps.append(overlap(track.boxes[:rows][counted], annotation[:rows][counted]))
-        targets.append((annotation[:rows][counted, 2:] > 0).all(axis=1))
+        overlaps.append(overlapping[counted])
+        targets.append(has_target[counted])
     pooled = np.concatenate(scores)
     if not np.isfinite(pooled).any():
         return None

@@ -21,7 +21,6 @@ from tirtrack.devices import processors
 from tirtrack.distillation.run_folder import run_folder
 from tirtrack.distillation.summary import read_summary
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
-from tirtrack.evaluation import protocols
 from tirtrack.evaluation.bootstrap import subset_differences
 from tirtrack.evaluation.comparison import (
     RESULT_NAME,
@@ -30,7 +29,7 @@ from tirtrack.evaluation.comparison import (
     evaluation_folder,
     read_result,
 )
-from tirtrack.evaluation.scoring import annotation_sha256, included
+from tirtrack.evaluation.scoring import annotation_sha256
 from tirtrack.files import sha256
 from tirtrack.identity import versions
 from tirtrack.report.comparison_plots import (
@@ -64,6 +63,7 @@ from tirtrack.report.training import (
 from tirtrack.report.verdict import only_tracker, verdict
 
 PAGE_NAME = "report.html"
+_WHAT_IS_THERE = AnnotationOptions(partial=True)  # the evaluation may have left sequences out
 _NO_FRAMES = "Left out: the frames were not at hand; name the data set with --dataset."
 
 
@@ -102,20 +102,26 @@ def build_report(
         RequestError: the page or ``export`` exists, or reference or control is not among the
             trackers.
     """
+    places = [Path(folder) for folder in folders]
     content = report_content(
-        [Path(folder) for folder in folders],
-        dataset=None if dataset is None else opened(dataset),
+        places,
+        dataset=None if dataset is None else opened(dataset, options=_WHAT_IS_THERE),
         reference=reference,
         control=control,
         title=title,
         command=command,
     )
-    page = files.numbered_folder(Path("runs"), "report") / PAGE_NAME if out is None else Path(out)
-    _numbers_of(page, force=force)
+    if out is not None:
+        _numbers_of(Path(out), force=force)
     if export is not None:
-        papers = files.new_folder(Path(export), force=force, inputs=[Path(one) for one in folders])
+        frames = [Path(name) for one in content.evaluations if (name := one.result.dataset_path)]
+        papers = files.new_folder(
+            Path(export), force=force, inputs=[*places, *frames], option="--export"
+        )
         write_export(content, papers)
-    return write_report(content, page, force=force)
+    if out is None:
+        out = files.numbered_folder(Path("runs"), "report") / PAGE_NAME
+    return write_report(content, Path(out), force=force)
 
 
 def report_content(
@@ -228,6 +234,7 @@ def evaluation_section(
         tables=evaluation_tables(section),
         no_published_rows=why_no_published_rows(section),
     )
+    dataset = None if dataset is None else _evaluated(result, dataset)
     reason = _why_no_films(section, evaluation_folder(folder), dataset)
     if dataset is None or reason:
         return replace(section, films_missing=reason)
@@ -235,6 +242,13 @@ def evaluation_section(
     films = film_strips(section, evaluation_folder(folder), dataset)
     unknown = "" if films else f"Left out: no sequence has a value of {result.primary.title}."
     return replace(section, films=films, films_missing=unknown)
+
+
+def _evaluated(result: Comparison, dataset: LabelledDataset) -> LabelledDataset:
+    """The data set with the sequences that were evaluated alone."""
+    names = {*result.sequence_names(), *(one.sequence for one in result.missing)}
+    kept = tuple(one for one in dataset.sequences if one.name in names)
+    return replace(dataset, sequences=kept)
 
 
 def _why_no_films(section: EvaluationSection, folder: Path, dataset: LabelledDataset | None) -> str:
@@ -265,14 +279,13 @@ def dataset_of(folder: Path) -> LabelledDataset | None:
     if not result.dataset_path or not Path(result.dataset_path).is_dir():
         return None
     try:
-        options = AnnotationOptions(frames=result.read_options)
+        options = AnnotationOptions(frames=result.read_options, partial=True)
         published = benchmarks.name_of(result.layout)
-        dataset = (
+        return (
             open_dataset(result.dataset_path, options=options)
             if published is None
             else open_dataset(published, root=result.dataset_path, options=options)
         )
-        return included(dataset, protocols.get(result.protocol))
     except TirtrackError:
         return None
 

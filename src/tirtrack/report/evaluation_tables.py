@@ -14,7 +14,7 @@ from tirtrack.evaluation.comparison import TrackerResult
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.content import EvaluationSection
-from tirtrack.report.published import PublishedRow, published_rows
+from tirtrack.report.published import PublishedRow, published_rows, published_sequences
 from tirtrack.report.run_tables import (
     MISSING,
     TRACKER,
@@ -65,7 +65,7 @@ def _scores(section: EvaluationSection) -> Table:
         rows.append((tracker_cell(section, one.name), Cell("all"), *cells))
         if one.visible_values:
             visible = (number(one.visible_values.get(score.id)) for score in scores)
-            rows.append((Cell(""), Cell("visible only"), *visible))
+            rows.append((tracker_cell(section, one.name), Cell("visible only"), *visible))
     first = ", first run of each tracker" if section.result.runs else ""
     known = "" if first or not section.result.intervals else ", with 95 % bootstrap intervals"
     return Table(
@@ -74,7 +74,6 @@ def _scores(section: EvaluationSection) -> Table:
         (TRACKER, Column("frames", is_text=True), *_score_columns(scores)),
         tuple(rows),
         section.result.missing_line(),
-        is_sortable=False,
     )
 
 
@@ -186,29 +185,28 @@ def chance(difference: ScoreDifference) -> str:
 def why_no_published_rows(section: EvaluationSection) -> str:
     """Why printed scores of this protocol are not shown; empty if they are, or there are none."""
     result = section.result
-    sizes = sorted({one.sequences for one in published_rows(result.protocol) if one.sequences})
-    known, here = " or ".join(map(str, sizes)), len(result.sequence_names())
-    if not sizes or _published(section) is not None:
+    if not published_rows(result.protocol) or _published(section) is not None:
         return ""
-    if here in sizes:
-        cause = (
-            "results are missing" if result.missing else "each sequence is tracked several times"
-        )
-        return f"Published scores under {result.protocol} are left out: here {cause}."
-    return (
-        f"Published scores under {result.protocol} are left out: they are of {known} sequences, "
-        f"this evaluation has {here}."
-    )
+    here, known = set(result.sequence_names()), published_sequences(result.protocol)
+    if len(here) != len(known):
+        cause = f"they are of {len(known)} sequences, this evaluation has {len(here)}"
+    elif here != known:
+        cause = f"they are of {len(known)} sequences of other names"
+    elif result.missing:
+        cause = "here results are missing"
+    else:
+        cause = "here each sequence is tracked several times"
+    return f"Published scores under {result.protocol} are left out: {cause}."
 
 
 def _published(section: EvaluationSection) -> Table | None:
-    """Printed scores beside ours; only of the same protocol over as many sequences, one pass."""
+    """Printed scores beside ours; only of the same protocol over the same sequences, one pass."""
     result, scores = section.result, section.row_scores
-    rows = published_rows(result.protocol)
-    here = len(result.sequence_names())
-    if result.missing or result.starts > 1 or here not in {one.sequences for one in rows}:
+    printed, names = published_rows(result.protocol), result.sequence_names()
+    if not printed or result.missing or result.starts > 1:
         return None
-    printed = [one for one in rows if one.sequences in (here, None)]
+    if set(names) != published_sequences(result.protocol):
+        return None
     every: list[TrackerResult | PublishedRow] = [*section.trackers, *printed]
     primary = result.primary
     every.sort(key=lambda one: -primary.gain(one.values.get(primary.id) or 0.0))
@@ -230,7 +228,11 @@ def _published(section: EvaluationSection) -> Table | None:
                 Cell("this evaluation")
                 if isinstance(one, TrackerResult)
                 else Cell(f"published: {one.source}"),
-                Cell(str(here if isinstance(one, TrackerResult) else one.sequences or "as cited")),
+                Cell(
+                    str(len(names))
+                    if isinstance(one, TrackerResult)
+                    else str(one.sequences or "as cited")
+                ),
                 *(number(one.values.get(score.id)) for score in scores),
             )
             for one in every

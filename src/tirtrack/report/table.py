@@ -83,7 +83,6 @@ class Table:
         rows: its rows, one cell for each column.
         missing: which results it lacks, in a line; empty: none.
         notes: sentences below it.
-        is_sortable: whether rows may be put into another order.
         is_wide: whether it may be wider than the text of the page.
     """
 
@@ -93,7 +92,6 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     missing: str = ""
     notes: tuple[str, ...] = ()
-    is_sortable: bool = True
     is_wide: bool = False
 
     @property
