@@ -12,7 +12,6 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from tirtrack.datasets.absence import absence_files
@@ -23,7 +22,6 @@ from tirtrack.datasets.annotation import (
     SequenceDescription,
     labelled_sequences,
     remarks_of,
-    sequences_of,
 )
 from tirtrack.datasets.box_text import read_targets
 from tirtrack.datasets.folders import PROTOCOL
@@ -60,25 +58,18 @@ def open_named_files(
             "--frames",
             f"write {SEQUENCE} where the names differ",
         )
-    readers = [partial(_read, name, file, frames) for name, file in files]
-    sequences, left_out = sequences_of(readers, partial=options.partial)
-    remarks = (*left_out, *remarks_of(sequences))
+    sequences: list[LabelledSequence] = []
+    for name, file in files:
+        source = None if frames is None else _source(frames, name)
+        sequences += labelled_sequences(
+            SequenceDescription(name), file, source, with_frames=frames is not None
+        )
+    remarks = remarks_of(sequences)
     if options.base is None:
         remarks = (f"base {_ASSUMED_BASE} is assumed, --base 0 or 1 decides", *remarks)
     name = re.sub(r"[^\w.-]+", "-", Path(annotation.replace(SEQUENCE, "")).stem).strip("-_.")
     return LabelledDataset(
-        name or Path(annotation).resolve().parent.name,
-        tuple(sequences),
-        PROTOCOL,
-        remarks=remarks,
-        left_out=len(left_out),
-    )
-
-
-def _read(name: str, file: AnnotationFile, frames: str | None) -> list[LabelledSequence]:
-    source = None if frames is None else _source(frames, name)
-    return labelled_sequences(
-        SequenceDescription(name), file, source, with_frames=frames is not None
+        name or Path(annotation).resolve().parent.name, tuple(sequences), PROTOCOL, remarks=remarks
     )
 
 
