@@ -59,7 +59,7 @@ def test_ways_begin_alike():
 
 def track(counts: tuple[bool, ...], fault: TrackFault | None = None) -> Track:
     box = Box(1.0, 2.0, 3.0, 4.0)
-    proposal = Proposal(box, FoundIn.TIR, 0.5, 1.0, "saliency")
+    proposal = Proposal(box, FoundIn.TIR, 1.0, "saliency")
     tracklet = Tracklet((box,) * len(counts), counts, fault)
     return Track(proposal, "tir", tuple(range(len(counts))), tracklet)
 

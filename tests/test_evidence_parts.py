@@ -253,7 +253,7 @@ def test_an_unknown_camera_is_refused_by_name():
 
 def test_a_tracker_is_compared_with_a_track_where_that_is_trusted():
     boxes = tuple(Box(10.0 + 2 * t, 10, 10, 10) for t in range(4))
-    first = Proposal(boxes[0], FoundIn.RGB, 0.5, 1.0, "saliency")
+    first = Proposal(boxes[0], FoundIn.RGB, 1.0, "saliency")
     track = Track(first, "rgb", (5, 6, 7, 8), Tracklet(boxes, (True, True, False, True)))
     frames = {n: Pair(str(n), "r", n, None, np.full((4, 4), n, np.uint8)) for n in (5, 6, 7, 8)}
 

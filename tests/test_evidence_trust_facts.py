@@ -14,7 +14,7 @@ TRUTH = np.array([[[0.0, 0, 10, 10]] * 4, [[40.0, 0, 10, 10]] * 2 + [[np.nan] * 
 
 
 def track(box: Box, counts: tuple[bool, ...], fault: TrackFault | None = None) -> Track:
-    proposal = Proposal(box, FoundIn.TIR, 0.5, 1.0, "saliency")
+    proposal = Proposal(box, FoundIn.TIR, 1.0, "saliency")
     tracklet = Tracklet((box,) * len(counts), counts, fault)
     return Track(proposal, "tir", tuple(range(len(counts))), tracklet)
 

@@ -29,6 +29,7 @@ from benchmarks.evidence.trust_rules import order_and_worth
 from benchmarks.evidence.truth import scene_of, true_boxes
 from benchmarks.evidence.worlds import render
 from benchmarks.experiments.table import interval, markdown_table
+from tirtrack.distillation.run_folder import recipe_content
 from tirtrack.files import write_json
 from tirtrack.identity import versions
 from tirtrack.pairs import open_pairs
@@ -66,7 +67,7 @@ def recording_name(index: int) -> str:
 def _kept(world: World, at: Workplace, name: str, make: Callable[[], PartResults]) -> PartResults:
     """The results of a part with some name."""
     recipes = {
-        way: recipe_with(WAYS[way]).model_dump(mode="json", exclude={"registration"})
+        way: recipe_content(recipe_with(WAYS[way]))
         for ways in TRACKS.values()
         for way in ways.values()
     }

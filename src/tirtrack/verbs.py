@@ -29,6 +29,7 @@ from tirtrack.distillation.run_folder import (
     check_out,
     check_seed,
     finish,
+    recipe_identity,
 )
 from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import SupervisedRecipe
@@ -144,7 +145,7 @@ def train(
         lines.append(f"not used: {counted(short, 'sequence')} too short for causal samples")
     kept, held = hold_back_clips(usable, settings.held_back.share)
     identity = {
-        "recipe": fingerprint(settings.model_dump(mode="json")),
+        "recipe": recipe_identity(settings),
         **({"way of reading frames": given} if (given := as_typed(options)) else {}),
         "data": fingerprint([[clip.name, clip.boxes.tolist(), clip.stamp()] for clip in usable]),
         "start weights": "none" if start is None else start.sha256,

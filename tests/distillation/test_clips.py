@@ -30,7 +30,7 @@ BOX = Box(40.0, 30.0, 24.0, 20.0)
 
 
 def found(*ways: str) -> ProposalSet:
-    return ProposalSet([Proposal(BOX, FoundIn.BOTH, 1.0, 1.0, way) for way in ways], [])
+    return ProposalSet([Proposal(BOX, FoundIn.BOTH, 1.0, way) for way in ways], [])
 
 
 def test_a_clip_has_no_field_for_an_annotation():
@@ -138,7 +138,7 @@ def square(index: int, frames: int) -> Box:
 def squares(source, frames: int, found_in: FoundIn = FoundIn.BOTH) -> dict[int, ProposalSet]:
     """A proposal of the square in every pair."""
     return {
-        index: ProposalSet([Proposal(square(index, frames), found_in, 1.0, 1.0, "saliency")], [])
+        index: ProposalSet([Proposal(square(index, frames), found_in, 1.0, "saliency")], [])
         for index in range(len(source))
     }
 
@@ -304,7 +304,7 @@ JOINED = {**TRACKS, "tracks.modalities": ["tir"], "boxes.join_iou": 0.5}
 def shifted(index: int, by: float, found_in: FoundIn = FoundIn.TIR) -> ProposalSet:
     """A proposal beside the square of a recording of 6 frames."""
     box = square(index, 6)
-    return ProposalSet([Proposal(replace(box, x=box.x + by), found_in, 1.0, 1.0, "saliency")], [])
+    return ProposalSet([Proposal(replace(box, x=box.x + by), found_in, 1.0, "saliency")], [])
 
 
 def joined_clips(tiny, found, counts=(True,) * 6, begins=(0,)):
@@ -312,7 +312,7 @@ def joined_clips(tiny, found, counts=(True,) * 6, begins=(0,)):
     source = tiny.TinyPairs(recordings=1, frames=6)
     recipe = tiny.recipe_of("mixed", **{k.replace(".", "__"): v for k, v in JOINED.items()})
     boxes = tuple(square(index, 6) for index in range(6))
-    first = Proposal(boxes[0], FoundIn.TIR, 1.0, 1.0, "saliency")
+    first = Proposal(boxes[0], FoundIn.TIR, 1.0, "saliency")
     tracks = [
         Track(first, "tir", tuple(range(begin, 6)), Tracklet(boxes[begin:], counts[begin:]))
         for begin in begins
@@ -414,7 +414,7 @@ def test_a_run_on_stills_alone_says_so_where_no_track_is_trusted(tiny, tmp_path)
 def test_a_summary_counts_tracks_and_why_others_were_rejected(tiny):
     def track(modality, counts, fault=None):
         boxes = tuple(square(index, 6) for index in range(len(counts)))
-        proposal = Proposal(boxes[0], FoundIn.BOTH, 1.0, 1.0, "saliency")
+        proposal = Proposal(boxes[0], FoundIn.BOTH, 1.0, "saliency")
         return Track(proposal, modality, tuple(range(len(counts))), Tracklet(boxes, counts, fault))
 
     rates = track_rates_of(

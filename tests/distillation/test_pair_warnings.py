@@ -84,7 +84,7 @@ def test_what_was_assumed_is_in_the_summary(tiny, run):
 
 def _track(fault):
     box = Box(10.0, 10.0, 20.0, 20.0)
-    proposal = Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency")
+    proposal = Proposal(box, FoundIn.BOTH, 1.0, "saliency")
     return Track(proposal, "rgb", (0,), Tracklet((box,), (True,), fault))
 
 

@@ -35,7 +35,7 @@ SIAMESE = SimpleNamespace(reference_crop=CropRule(127), test_crop=CropRule(255))
 
 def clips_and_samples(tiny, recipe, source, count, *, network=SIAMESE, found_in=FoundIn.BOTH):
     proposals = [
-        ProposalSet([Proposal(BOX, found_in, 1.0, 1.0, "saliency")], []) for _ in range(len(source))
+        ProposalSet([Proposal(BOX, found_in, 1.0, "saliency")], []) for _ in range(len(source))
     ]
     clips = clips_of(source, dict(enumerate(proposals)), recipe)
     return clips, draw_samples(clips, recipe, range(count), network=network, seed=0)
@@ -72,7 +72,7 @@ def test_crops_of_a_canvas_show_the_other_modality_at_the_right(tiny):
             return replace(pair, rgb=rgb, tir=np.full_like(pair.tir, 200))
 
     recipe = tiny.recipe_of("published", as_published=["canvas"])
-    proposals = [ProposalSet([Proposal(EDGE, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])]
+    proposals = [ProposalSet([Proposal(EDGE, FoundIn.BOTH, 1.0, "saliency")], [])]
     clips = clips_of(Even(), dict(enumerate(proposals)), recipe)
     samples = draw_samples(clips, recipe, range(8), network=SIAMESE, seed=0)
     compared = 0

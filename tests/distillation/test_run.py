@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import tirtrack
@@ -16,7 +17,7 @@ from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint
 from tirtrack.distillation.foreign_teacher import check_pool
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.run import distill
-from tirtrack.distillation.run_folder import inherited_calibration, run_folder
+from tirtrack.distillation.run_folder import inherited_calibration, recipe_identity, run_folder
 from tirtrack.distillation.summary import RunSummary, read_log
 from tirtrack.errors import (
     PairsError,
@@ -26,7 +27,7 @@ from tirtrack.errors import (
     StorageError,
     WeightsError,
 )
-from tirtrack.files import sha256
+from tirtrack.files import fingerprint, sha256
 from tirtrack.networks import registry
 from tirtrack.pairs import folder as pairs_in_folders
 from tirtrack.pairs import mine_pairs
@@ -248,6 +249,45 @@ def test_a_finished_run_is_not_done_again_and_not_overwritten(tiny, pairs, basel
     assert again.summary is not None
     state = store.read(out).state
     assert all(torch.equal(value, first[key]) for key, value in state.items())
+
+
+@pytest.fixture
+def older(tiny, pairs, baseline, tmp_path):
+    """A finished run as a version left it whose recipes had none of the added settings."""
+    out = tmp_path / "older.safetensors"
+    folder = run(tiny, pairs, baseline, out, changes={"registration": False}).folder
+    content = yaml.safe_load((folder / "recipe.yaml").read_text())
+    del content["registration"], content["unusable"], content["boxes"]["calibrated"]
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(content))
+    identity = json.loads((folder / "identity.json").read_text())
+    (folder / "identity.json").write_text(json.dumps({**identity, "recipe": fingerprint(content)}))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"registration": True}, "registration was False, now True"),
+        ({"unusable": "leave_out"}, "unusable was keep, now leave_out"),
+        ({"boxes.calibrated": True}, r"boxes\.calibrated was False, now True"),
+    ],
+    ids=["registration", "unusable", "calibrated"],
+)
+def test_a_run_of_an_older_version_is_resumed_where_new_settings_change_nothing(
+    tiny, pairs, baseline, older, changes, says
+):
+    plain = {"registration": False}
+    assert run(tiny, pairs, baseline, older, resume=True, changes=plain).summary is None
+    with pytest.raises(RequestError, match=rf"another recipe \({says}\)"):
+        run(tiny, pairs, baseline, older, resume=True, changes={**plain, **changes})
+
+
+def test_a_recipe_has_the_identity_that_it_had_before_settings_were_added():
+    plain = load_recipe("mixed", changes={"registration": False})
+    assert recipe_identity(plain) == "726ed81afb02c25a"
+    others = ({"registration": True}, {"unusable": "leave_out"}, {"boxes.calibrated": True})
+    changed = [load_recipe("mixed", changes={"registration": False, **one}) for one in others]
+    assert len({recipe_identity(one) for one in (plain, *changed)}) == 4
 
 
 def test_pairs_that_were_moved_are_the_same_pairs(tiny, pairs, baseline, tmp_path):

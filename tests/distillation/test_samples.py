@@ -27,7 +27,7 @@ FRAME_HW = (96, 128)
 
 
 def found(*kinds: FoundIn, way: str = "saliency") -> ProposalSet:
-    return ProposalSet([Proposal(BOX, kind, 1.0, 1.0, way) for kind in kinds], [])
+    return ProposalSet([Proposal(BOX, kind, 1.0, way) for kind in kinds], [])
 
 
 def samples_of(tiny, recipe, *, count=40, seed=0, kinds=tuple(FoundIn), source=None):
@@ -59,9 +59,11 @@ def test_boxes_are_drawn_by_quality(tiny):
 def test_a_calibrated_recipe_draws_boxes_by_their_own_quality(tiny):
     """Both boxes are of one kind, so ``boxes.quality`` would draw them equally often."""
     likely, unlikely = (
-        Proposal(replace(BOX, x=BOX.x + by), FoundIn.TIR, quality, 1.0, "saliency")
-        for by, quality in ((0, 0.6), (30, 0.2))
+        Proposal(replace(BOX, x=BOX.x + by), FoundIn.TIR, score, "saliency")
+        for by, score in ((0, 0.95), (30, 0.85))
     )
+    share = likely.quality / (likely.quality + unlikely.quality)
+    assert 0.7 < share < 0.9
     source = tiny.TinyPairs()
     found = {index: ProposalSet([likely, unlikely], []) for index in range(len(source))}
     shares = {}
@@ -71,8 +73,8 @@ def test_a_calibrated_recipe_draws_boxes_by_their_own_quality(tiny):
         drawn = draw_samples(clips, recipe, range(2000), network=SIAMESE, seed=0)
         of_likely = [one for one in drawn if one.references[0].box == likely.box]
         shares[calibrated] = len(of_likely) / 2000
-        assert {one.quality for one in of_likely} == {0.6 if calibrated else 0.5}
-    assert shares == {False: pytest.approx(0.5, abs=0.04), True: pytest.approx(0.75, abs=0.04)}
+        assert {one.quality for one in of_likely} == {likely.quality if calibrated else 0.5}
+    assert shares == {False: pytest.approx(0.5, abs=0.04), True: pytest.approx(share, abs=0.04)}
 
 
 @pytest.mark.parametrize("name", recipe_names("cross_modal"))
@@ -136,7 +138,7 @@ def with_others(tiny, **changes):
     """Samples of a pair with three boxes, drawn for a recipe that rejects the others."""
     terms = [Term(name="cross_supervision"), Term(name="distractors")]
     boxes = [BOX, Box(80.0, 20.0, 16.0, 30.0), Box(5.0, 60.0, 20.0, 12.0)]
-    proposals = [Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency") for box in boxes]
+    proposals = [Proposal(box, FoundIn.BOTH, 1.0, "saliency") for box in boxes]
     recipe = tiny.recipe_of("mixed", **changes).model_copy(update={"terms": terms})
     clips = clips_of(tiny.TinyPairs(), {0: ProposalSet(proposals, [])}, recipe)
     return boxes, draw_samples(clips, recipe, range(20), network=SIAMESE, seed=0)

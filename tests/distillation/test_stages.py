@@ -119,7 +119,7 @@ def test_accidents_of_the_published_code_are_repeated_on_purpose(tiny, tmp_path)
     source = tiny.TinyPairs()
     boxes = [Box(46.0, 35.0, 24.0, 20.0), Box(20.0, 20.0, 30.0, 30.0)]
     found = [
-        ProposalSet([Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency") for box in boxes], [])
+        ProposalSet([Proposal(box, FoundIn.BOTH, 1.0, "saliency") for box in boxes], [])
         for _ in range(len(source))
     ]
 
@@ -171,8 +171,7 @@ def test_a_sample_whose_target_is_not_in_the_crop_is_a_negative_one(tiny):
     below = Box(40.0, 700.0, 24.0, 20.0)
     inside = Box(46.0, 35.0, 24.0, 20.0)
     found = [
-        ProposalSet([Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])
-        for box in (below, inside)
+        ProposalSet([Proposal(box, FoundIn.BOTH, 1.0, "saliency")], []) for box in (below, inside)
     ]
     pool = tiny.drawn_pool(clips_of(source, dict(enumerate(found)), recipe), recipe, network, 12)
     boxes = [sample.tests[0].box for sample in pool.samples]
@@ -379,7 +378,7 @@ def test_a_low_pass_rate_is_a_warning(tiny, tmp_path):
 def test_unreadable_pairs_and_pairs_without_a_proposal_are_warnings(tiny, unit):
     box = Box(4.0, 4.0, 20.0, 20.0)
     sets = [
-        ProposalSet((Proposal(box, FoundIn.BOTH, 1.0, 1.0, way),), ())
+        ProposalSet((Proposal(box, FoundIn.BOTH, 1.0, way),), ())
         for way in ("saliency", "random", "random")
     ]
     torn = ProposalSet((), (), fault="torn")

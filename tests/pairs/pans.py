@@ -63,7 +63,7 @@ def reads(log: Path) -> Counter[int]:
 def starts(*frames: int) -> list[Start]:
     """Starts of two boxes each."""
     boxes = [Box(50.0 - 9 * n, 20.0, 16.0, 12.0) for n in range(2)]
-    found = [Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency") for box in boxes]
+    found = [Proposal(box, FoundIn.BOTH, 1.0, "saliency") for box in boxes]
     return starts_of(range(FRAMES), dict.fromkeys(frames, found), SETTINGS)
 
 

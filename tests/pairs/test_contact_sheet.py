@@ -33,7 +33,7 @@ BOX = Box(40.0, 30.0, 30.0, 24.0)
 
 
 def followed(fault: TrackFault | None) -> Track:
-    proposal = Proposal(BOX, FoundIn.TIR, 1.0, 1.0, "saliency")
+    proposal = Proposal(BOX, FoundIn.TIR, 1.0, "saliency")
     return Track(proposal, "tir", (0, 0, 0), Tracklet((BOX,) * 3, (True,) * 3, fault))
 
 

@@ -192,7 +192,7 @@ SETTINGS = TrackSettings(modalities=["tir"], min_frames=8, fit=["rgb", "tir"])
 def tracks_of_boxes(settings, tir=None, rgb=None, boxes=(LOOSE,), source=None):
     source = source or Filmed(tir or filmed(), rgb or filmed())
     follower = Loose(source)
-    proposals = {0: [Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency") for box in boxes]}
+    proposals = {0: [Proposal(box, FoundIn.BOTH, 1.0, "saliency") for box in boxes]}
     return tracks_in(source, proposals, follower, settings), follower
 
 
@@ -287,7 +287,7 @@ BLIND = [smoke, darkness, blackness]
 def test_where_rgb_shows_nothing_no_track_of_it_is_trusted_however_well_it_comes_back(fit, blind):
     source = Filmed(filmed(), blind())
     box = Box(60.0, 20.0, 24.0, 18.0)
-    proposals = {0: [Proposal(box, FoundIn.RGB, 0.5, 1.0, "saliency")]}
+    proposals = {0: [Proposal(box, FoundIn.RGB, 1.0, "saliency")]}
     for wanted, fault in (([], None), (fit, TrackFault.STILL)):
         settings = SETTINGS.model_copy(update={"modalities": ["rgb"], "fit": wanted})
         (track,) = tracks_in(source, proposals, Sticky(source), settings)

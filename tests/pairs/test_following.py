@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pans import SETTINGS, Deadly, Pan, Panning, Unknown, reads, starts
 
 from tirtrack.errors import RunError
 from tirtrack.pairs.following import Following, kept_tracks
+from tirtrack.pairs.proposals import FoundIn
 
 EVERY_FOURTH = range(0, 40, 4)
 
@@ -75,6 +77,21 @@ def test_tracks_that_a_damaged_pair_ended_are_made_again_once_it_can_be_read(wor
 def test_tracks_of_unknown_origin_are_not_kept(cache):
     assert followed(Unknown) == followed(Unknown)
     assert not cache.exists()
+
+
+def test_names_of_kept_tracks_do_not_hang_on_the_numbers_of_the_quality():
+    start = starts(0)[0]
+    box = start.proposals[0]
+    ways = ((FoundIn.BOTH, "saliency"), (FoundIn.TIR, "saliency"), (FoundIn.BOTH, "random"))
+    proposals = tuple(replace(box, found_in=found_in, way=way) for found_in, way in ways)
+    following = Following(Pan(), Panning, SETTINGS, "pan")
+    named = following.identity(replace(start, proposals=proposals), None)["proposals"]
+    keys = {"box", "found_in", "quality", "score", "way"}
+    assert [(set(one), one["quality"]) for _, one in named] == [
+        (keys, 1.0),
+        (keys, 0.5),
+        (keys, 0.5),
+    ]
 
 
 def test_what_cannot_be_sent_to_another_process_is_followed_in_this_one(caplog):

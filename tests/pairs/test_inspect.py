@@ -24,7 +24,7 @@ BOX = Box(20, 20, 30, 30)
 
 
 def _kept(found_in: FoundIn, way: str = "saliency") -> Proposal:
-    return Proposal(BOX, found_in, 1.0, 1.0, way)
+    return Proposal(BOX, found_in, 1.0, way)
 
 
 def _rgb(colour: str) -> tuple[int, ...]:
@@ -175,7 +175,7 @@ def test_the_sheet_takes_sixteen_bits_and_boxes_over_the_border(tmp_path, write_
     Image.fromarray(counts).save(folder / "tir" / "1.png")
     odd = [Box(-20, -20, 400, 400), Box(np.nan, 0, 5, 5)]
     found = ProposalSet(
-        tuple(Proposal(box, FoundIn.TIR, 0.5, 1.0, "x") for box in odd),
+        tuple(Proposal(box, FoundIn.TIR, 1.0, "x") for box in odd),
         tuple(Rejection(box, RejectionReason.NOT_FINITE) for box in odd),
     )
     sheet = contact_sheet(open_pairs(folder), {0: found})

@@ -96,7 +96,7 @@ def test_boxes_that_are_mostly_masked_are_refused_whoever_proposed_them():
     pair = Pair("a/0", "a", 0, np.zeros((*SHAPE, 3), np.uint8), tir)
     boxes = [Box(10, 20, 20, 20), Box(32, 20, 20, 20), Box(70, 20, 20, 20)]
     found = Screen(pair, FOUND_LIMITS).sort(
-        Proposal(box, FoundIn.RGB, 1.0, 1.0, "detector") for box in boxes
+        Proposal(box, FoundIn.RGB, 1.0, "detector") for box in boxes
     )
     assert [one.box for one in found.kept] == boxes[1:]
     assert [(one.box, one.reason) for one in found.rejected] == [

@@ -68,6 +68,15 @@ def test_a_damaged_file_is_made_again(cache):
     assert proposed(Stopping(SOME[0])) == found
 
 
+def test_boxes_that_an_older_version_kept_with_another_quality_are_still_those(cache):
+    found = proposed()
+    for kept in files(cache):
+        text = kept.read_text()
+        kept.write_text(text.replace('"score":', '"quality":0.5,"score":'))
+        assert kept.read_text() != text
+    assert proposed(Stopping(SOME[0])) == found
+
+
 def test_progress_counts_pairs_and_begins_with_those_that_are_kept():
     proposed(indices=SOME[:5])
     told = []

@@ -25,7 +25,7 @@ def track(
     counts = tuple(bool(one) for one in np.isfinite(boxes).all(axis=1))
     whole = tuple(Box.of(one) for one in np.nan_to_num(boxes, nan=1.0))
     indices = tuple(range(start, start + len(boxes)))
-    proposal = Proposal(whole[0], FoundIn.BOTH, 1.0, 1.0, "saliency")
+    proposal = Proposal(whole[0], FoundIn.BOTH, 1.0, "saliency")
     return Track(proposal, modality, indices, Tracklet(whole, counts, fault))
 
 

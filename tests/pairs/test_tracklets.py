@@ -277,7 +277,7 @@ class Panning:
 
 
 def proposed(found_in: FoundIn) -> Proposal:
-    return Proposal(Box(30.0, 20.0, 16.0, 12.0), found_in, 1.0, 1.0, "saliency")
+    return Proposal(Box(30.0, 20.0, 16.0, 12.0), found_in, 1.0, "saliency")
 
 
 def tracks_of(source, indices, proposals, follower, settings):

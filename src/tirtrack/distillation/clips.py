@@ -68,13 +68,14 @@ class Target:
             proposals that a track joins.
         found_in: modality in which it was proposed.
         way: name of the proposer, or ``track`` if a tracker gave the boxes.
-        quality: quality of the proposal, of a track that of the proposal that it began with.
+        weight: how often it is drawn, relative to the others of its frame; of a track by the
+            proposal that it began with.
     """
 
     boxes: Mapping[int, Box]
     found_in: FoundIn
     way: str
-    quality: float
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -142,10 +143,19 @@ def _proposed(
 ) -> dict[int, list[Target]]:
     """The usable proposals by frame, a target each."""
     return {
-        frame: [Target({frame: one.box}, one.found_in, one.way, one.quality) for one in usable]
+        frame: [
+            Target({frame: one.box}, one.found_in, one.way, _weight(one, recipe)) for one in usable
+        ]
         for frame, index in enumerate(recording.indices)
         if index in found and (usable := usable_proposals(found[index], recipe))
     }
+
+
+def _weight(proposal: Proposal, recipe: CrossModalRecipe) -> float:
+    """How often a proposal is drawn, relative to the others of its pair."""
+    if recipe.boxes.calibrated:
+        return proposal.quality
+    return recipe.boxes.quality[proposal.found_in]
 
 
 def _followed(
@@ -164,7 +174,7 @@ def _followed(
         by_frame = {frame_of[index]: box for index, box in boxes.items()}
         for frame in by_frame:
             first = track.proposal
-            target = Target(by_frame, first.found_in, way, first.quality)
+            target = Target(by_frame, first.found_in, way, _weight(first, recipe))
             targets.setdefault(frame, []).append(target)
     if recipe.boxes.join_iou is not None:
         targets = {frame: _distinct(inside, frame) for frame, inside in targets.items()}

@@ -30,6 +30,7 @@ from tirtrack.distillation.run_folder import (
     check_out,
     check_seed,
     finish,
+    recipe_identity,
 )
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.shard_boxes import take_boxes, write_boxes
@@ -256,14 +257,6 @@ def _follower(
             "give a follower, or tracks.modalities: []",
         )
     return partial(make, baseline)
-
-
-def recipe_identity(recipe: CrossModalRecipe) -> str:
-    """The fingerprint of a recipe; one without registration has that which it had before recipes
-    could register.
-    """
-    without = None if recipe.registration else {"registration"}
-    return fingerprint(recipe.model_dump(mode="json", exclude=without))
 
 
 def _source_lines(split: Split) -> list[str]:

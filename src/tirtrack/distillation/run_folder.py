@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 import yaml
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 RECIPE = "recipe.yaml"
 CHECKPOINT = "checkpoint.pt"
+ADDED: Mapping[str, Any] = {
+    "boxes": {"calibrated": False},
+    "registration": False,
+    "unusable": "keep",
+}
+"""Settings that cross-modal recipes got after runs had been begun, with the values by which a run
+is what it was without them."""
 
 AnyRecipe = TypeVar("AnyRecipe", CrossModalRecipe, SupervisedRecipe)
 
@@ -137,6 +144,39 @@ def begin(run: Run[AnyRecipe], *, force: bool) -> bool:
     return True
 
 
+def recipe_identity(recipe: Recipe) -> str:
+    """The fingerprint of a recipe. Settings that were :data:`ADDED` count only where they change a
+    run, so runs of older versions are resumed and their files stay valid.
+    """
+    return fingerprint(recipe_content(recipe))
+
+
+def recipe_content(recipe: Recipe) -> dict[str, Any]:
+    """What the fingerprint of a recipe is made of, as JSON values."""
+    return _without(recipe.model_dump(mode="json"), ADDED)
+
+
+def _without(content: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that have the added values."""
+    return {
+        key: _without(value, added[key]) if isinstance(added.get(key), Mapping) else value
+        for key, value in content.items()
+        if key not in added or value != added[key]
+    }
+
+
+def _completed_by(content: Any, added: Mapping[str, Any]) -> Any:
+    """Settings of an older version with the added values."""
+    if not isinstance(content, Mapping):
+        return content
+    inner = {
+        key: _completed_by(content[key], value) if key in content else value
+        for key, value in added.items()
+        if isinstance(value, Mapping)
+    }
+    return {**added, **content, **inner}
+
+
 def _check_same_recipe(path: Path, recipe: Recipe) -> None:
     if not path.is_file():
         return
@@ -144,6 +184,8 @@ def _check_same_recipe(path: Path, recipe: Recipe) -> None:
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RequestError("is damaged", path, "begin anew with --force") from error
+    if isinstance(recipe, CrossModalRecipe):
+        before = _completed_by(before, ADDED)
     if changed := differences(before, recipe.model_dump(mode="json")):
         raise RequestError(f"the run was begun with another recipe ({changed})", path, BEGIN_ANEW)
 

@@ -196,7 +196,7 @@ def draw_samples(
                 tests=tests,
                 number=number,
                 found_in=target.found_in,
-                quality=_weight(target, recipe),
+                quality=target.weight,
                 way=target.way,
                 others=_others(clip, target, other) if recipe.rejects_others else (),
             )
@@ -211,16 +211,9 @@ def _others(clip: Clip, target: Target, frame: int) -> tuple[Box, ...]:
 
 def _drawn(targets: Sequence[Target], recipe: CrossModalRecipe, rng: np.random.Generator) -> Target:
     """One of the targets of a frame, by quality."""
-    weights = np.array([_weight(target, recipe) for target in targets])
+    weights = np.array([target.weight for target in targets])
     which = int(rng.choice(len(targets), p=weights / weights.sum()))
     return targets[0 if "first_box" in recipe.as_published else which]
-
-
-def _weight(target: Target, recipe: CrossModalRecipe) -> float:
-    """How often a target is drawn, relative to the others of its frame."""
-    if recipe.boxes.calibrated:
-        return target.quality
-    return recipe.boxes.quality[target.found_in]
 
 
 def away_crop(sample: Sample, shape_hw: tuple[int, int], seed: int) -> Crop | None:

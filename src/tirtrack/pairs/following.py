@@ -19,6 +19,9 @@ from pydantic import TypeAdapter
 from tirtrack.cache import kept_values
 from tirtrack.files import fingerprint
 from tirtrack.pairs.fitted_boxes import WindowForeground, fitted_tracks_from
+from tirtrack.pairs.proposals.base import FoundIn, Proposal
+from tirtrack.pairs.proposals.centre import Centre
+from tirtrack.pairs.proposals.random import Random
 from tirtrack.pairs.source import Pair, PairSource, RecentPairs
 from tirtrack.pairs.tracklets import Follower, Start, Track, TrackSettings, tracks_from
 from tirtrack.progress import Progress, silent
@@ -74,10 +77,18 @@ class Following:
             "pairs": self.content,
             "indices": list(start.indices),
             "background": list(start.background),
-            "proposals": [(first, asdict(one)) for one in start.proposals],
+            "proposals": [(first, _identity_of(one)) for one in start.proposals],
             "follower": fingerprint(origin),
             "settings": self.settings.model_dump(),
         }
+
+
+def _identity_of(proposal: Proposal) -> dict[str, Any]:
+    """A box in the names of kept tracks, which hold whether both modalities agree as a number too:
+    1 if they do, else 0.5.
+    """
+    agrees = proposal.found_in is FoundIn.BOTH and proposal.way not in (Centre.name, Random.name)
+    return {**asdict(proposal), "quality": 1.0 if agrees else 0.5}
 
 
 def kept_tracks(

@@ -19,7 +19,6 @@ from tirtrack.pairs.proposals.merge import (
     match,
     merge,
 )
-from tirtrack.pairs.proposals.quality import quality
 from tirtrack.pairs.proposals.rules import RejectionReason
 
 BOX = st.builds(Box, st.integers(0, 60), st.integers(0, 60), st.integers(4, 40), st.integers(4, 40))
@@ -32,11 +31,10 @@ def test_agreed_boxes_take_the_tir_box_and_the_better_score():
     merged = merge(rgb, tir, "detector")
     both, first, second = merged.proposals
     assert (both.box, both.found_in) == (tir[0].box, FoundIn.BOTH)
-    assert both.quality == quality("detector", FoundIn.BOTH, 0.9)
     assert (both.score, merged.labels[0]) == (0.9, "person")
-    assert [(one.found_in, one.quality) for one in (first, second)] == [
-        (FoundIn.TIR, quality("detector", FoundIn.TIR, 0.8)),
-        (FoundIn.RGB, quality("detector", FoundIn.RGB, 0.3)),
+    assert [(one.found_in, one.score) for one in (first, second)] == [
+        (FoundIn.TIR, 0.8),
+        (FoundIn.RGB, 0.3),
     ]
     assert {one.way for one in merged.proposals} == {"detector"}
 
@@ -45,14 +43,14 @@ def test_agreed_boxes_take_the_tir_box_and_the_better_score():
 def test_agreement_begins_at_half_overlap(shift, agreed):
     """Two squares of side 20, one moved by 20/3: IoU is exactly a half."""
     merged = merge(
-        [ScoredBox(Box(0, 0, 20, 20), 0.5)], [ScoredBox(Box(shift, 0, 20, 20), 0.5)], "detector"
+        [ScoredBox(Box(0, 0, 20, 20), 0.5)], [ScoredBox(Box(shift, 0, 20, 20), 0.5)], "x"
     )
     assert (merged.proposals[0].found_in is FoundIn.BOTH) is agreed
 
 
 def test_each_box_agrees_with_one_other_and_the_best_overlap_wins():
     rgb = [ScoredBox(Box(3, 0, 20, 20), 0.9), ScoredBox(Box(1, 0, 20, 20), 0.1)]
-    merged = merge(rgb, [ScoredBox(Box(0, 0, 20, 20), 0.5)], "detector")
+    merged = merge(rgb, [ScoredBox(Box(0, 0, 20, 20), 0.5)], "x")
     both = [one for one in merged.proposals if one.found_in is FoundIn.BOTH]
     assert len(both) == 1
     assert both[0].score == 0.5
@@ -61,7 +59,7 @@ def test_each_box_agrees_with_one_other_and_the_best_overlap_wins():
 
 def test_repeats_of_one_modality_are_duplicates():
     rgb = [ScoredBox(Box(0, 0, 20, 20), 0.9), ScoredBox(Box(1, 0, 20, 20), 0.8)]
-    merged = merge(rgb, [], "detector")
+    merged = merge(rgb, [], "x")
     assert [one.box for one in merged.proposals] == [rgb[0].box]
     assert [(one.box, one.reason) for one in merged.rejected] == [
         (rgb[1].box, RejectionReason.DUPLICATE)
@@ -70,7 +68,7 @@ def test_repeats_of_one_modality_are_duplicates():
 
 @given(CANDIDATES, CANDIDATES)
 def test_every_box_is_kept_agreed_or_a_duplicate(rgb, tir):
-    merged = merge(rgb, tir, "detector")
+    merged = merge(rgb, tir, "x")
     both = sum(one.found_in is FoundIn.BOTH for one in merged.proposals)
     agreed = len(match(boxes_of(rgb), boxes_of(tir), AGREED_IOU))
     assert both <= agreed

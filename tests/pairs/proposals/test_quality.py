@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.proposal_quality import fitted, inside
+from tirtrack.boxes import Box
 from tirtrack.pairs.proposals import names
-from tirtrack.pairs.proposals.base import FoundIn
+from tirtrack.pairs.proposals.base import FoundIn, Proposal
 from tirtrack.pairs.proposals.quality import CALIBRATION, logit, quality
 
 SCORES = st.floats(0, 1)
@@ -33,9 +34,15 @@ def test_a_box_that_both_modalities_show_is_the_likeliest(way):
         assert quality(way, FoundIn.BOTH, score) > alone
 
 
-def test_a_way_without_calibration_is_an_error():
-    with pytest.raises(ValueError, match='"magic" has no calibration'):
-        quality("magic", FoundIn.TIR, 0.5)
+def test_a_proposal_has_the_quality_of_its_way_modality_and_score():
+    one = Proposal(Box(0, 0, 9, 9), FoundIn.RGB, 0.8, "detector")
+    assert one.quality == quality("detector", "rgb", 0.8) != quality("detector", "tir", 0.8)
+
+
+def test_a_proposer_of_ones_own_needs_no_calibration_until_its_quality_is_asked_for():
+    one = Proposal(Box(0, 0, 9, 9), FoundIn.TIR, 0.5, "magic")
+    with pytest.raises(ValueError, match='"magic" has no calibration, only centre, '):
+        _ = one.quality
 
 
 def test_slope_and_offset_are_those_that_made_the_data():

@@ -14,7 +14,6 @@ from tirtrack.pairs.proposals import proposer, salient_boxes
 from tirtrack.pairs.proposals.base import FoundIn
 from tirtrack.pairs.proposals.motion import motion_plane, shifted, translation
 from tirtrack.pairs.proposals.planes import extent_sums, halve, highest, integral, lowest
-from tirtrack.pairs.proposals.quality import quality
 from tirtrack.pairs.proposals.saliency import MEASURES, working_planes
 from tirtrack.pairs.source import Pair
 from tirtrack.valid_pixels import valid_mask
@@ -137,7 +136,6 @@ def test_a_pair_yields_agreed_boxes_first():
     )
     agreed = [one for one in found.kept if one.found_in is FoundIn.BOTH]
     assert found.kept[: len(agreed)] == tuple(agreed)
-    assert all(one.quality == quality("saliency", FoundIn.BOTH, one.score) for one in agreed)
     assert _best([(one.box, 1.0) for one in agreed], target) > 0.7
     assert FoundIn.RGB in {one.found_in for one in found.kept}
 

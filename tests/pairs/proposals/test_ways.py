@@ -172,7 +172,7 @@ def test_geometry_has_one_reason_each(box, reason):
 
 def test_the_screen_keeps_order_and_counts_both_sides():
     boxes = [Box(10, 10, 20, 20), Box(10, 10, 2, 20), Box(40, 40, 30, 30)]
-    proposals = [Proposal(box, FoundIn.BOTH, 1.0, 1.0, "x") for box in boxes]
+    proposals = [Proposal(box, FoundIn.BOTH, 1.0, "x") for box in boxes]
     found = Screen(_textured(), Limits()).sort(proposals)
     assert [one.box for one in found.kept] == [boxes[0], boxes[2]]
     assert [one.reason for one in found.rejected] == [RejectionReason.TOO_SMALL]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tirtrack.boxes import Box
+from tirtrack.pairs.proposals.quality import quality
 from tirtrack.pairs.source import Pair
 
 
@@ -28,8 +29,6 @@ class Proposal:
     Attributes:
         box: the box; if found in both modalities, the TIR box.
         found_in: modality in which it was found.
-        quality: probability that the box overlaps an object by half or more, as calibrated for its
-            way on the synthetic world (:func:`tirtrack.pairs.proposals.quality.quality`).
         score: the proposer's own score, for ranking inside a pair; not comparable between
             proposers.
         way: name of the proposer: centre, random, regions, saliency, detector.
@@ -37,9 +36,18 @@ class Proposal:
 
     box: Box
     found_in: FoundIn
-    quality: float
     score: float
     way: str
+
+    @property
+    def quality(self) -> float:
+        """Probability that the box overlaps an object by half or more, as calibrated for its way on
+        the synthetic world (:func:`tirtrack.pairs.proposals.quality.quality`).
+
+        Raises:
+            ValueError: its way was not calibrated, as one of a proposer of one's own.
+        """
+        return quality(self.way, self.found_in, self.score)
 
 
 @dataclass(frozen=True)

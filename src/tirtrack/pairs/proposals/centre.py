@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tirtrack.boxes import Box
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
-from tirtrack.pairs.proposals.quality import quality
 from tirtrack.pairs.proposals.rules import Limits, Screen
 from tirtrack.pairs.source import Pair
 
@@ -51,9 +50,7 @@ class Centre:
     ) -> ProposalSet:
         """One box, unless the frame is constant there; a misread one in any case."""
         box = centre_box(pair.tir.shape[1], pair.tir.shape[0], self.settings)
-        proposal = Proposal(
-            box, FoundIn.BOTH, quality(self.name, FoundIn.BOTH, 1.0), 1.0, self.name
-        )
+        proposal = Proposal(box, FoundIn.BOTH, 1.0, self.name)
         if self.settings.as_published:
             return ProposalSet((proposal,), ())
         return Screen(pair, self.settings.limits).sort([proposal])

@@ -1,7 +1,7 @@
 """Merges the boxes of two modalities into one list.
 
 Boxes are found in each modality by itself. An RGB and a TIR box that overlap by half are *agreed*:
-they become one proposal with the TIR box. Each has the quality of its way and modality.
+they become one proposal with the TIR box.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 
 from tirtrack.boxes import Box, iou_matrix
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, Rejection
-from tirtrack.pairs.proposals.quality import quality
 from tirtrack.pairs.proposals.rules import RejectionReason
 
 AGREED_IOU = 0.5
@@ -77,10 +76,10 @@ def merge(rgb: Sequence[ScoredBox], tir: Sequence[ScoredBox], way: str) -> Merge
     for a, b in pairs:
         sure = rgb[a] if rgb[a].score >= tir[b].score else tir[b]
         box = tir[b].box
-        both.append((_proposal(box, FoundIn.BOTH, sure.score, way), sure.label))
+        both.append((Proposal(box, FoundIn.BOTH, sure.score, way), sure.label))
     used_rgb, used_tir = {a for a, _ in pairs}, {b for _, b in pairs}
     alone = [
-        (_proposal(found.box, modality, found.score, way), found.label)
+        (Proposal(found.box, modality, found.score, way), found.label)
         for modality, candidates, used in (
             (FoundIn.RGB, rgb, used_rgb),
             (FoundIn.TIR, tir, used_tir),
@@ -90,10 +89,6 @@ def merge(rgb: Sequence[ScoredBox], tir: Sequence[ScoredBox], way: str) -> Merge
     ]
     ranked = sorted(both, key=_rank) + sorted(alone, key=_rank)
     return _without_duplicates(ranked)
-
-
-def _proposal(box: Box, found_in: FoundIn, score: float, way: str) -> Proposal:
-    return Proposal(box, found_in, quality(way, found_in, score), score, way)
 
 
 def _rank(item: tuple[Proposal, str]) -> float:

@@ -22,7 +22,7 @@ from tirtrack.pairs.source import content_identity
 from tirtrack.progress import Progress, silent
 from tirtrack.workers import results_of
 
-FORMAT = 6  # raise it when proposals change
+FORMAT = 5  # raise it when proposals change
 # a rejected box may be NaN, and only what holds a set can say how that is written
 _STORED = TypeAdapter(tuple[ProposalSet], config=ConfigDict(ser_json_inf_nan="constants"))
 

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from tirtrack.boxes import Box
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
 from tirtrack.pairs.proposals.centre import NOMINAL_HEIGHT, NOMINAL_WIDTH
-from tirtrack.pairs.proposals.quality import quality
 from tirtrack.pairs.proposals.rules import Limits, Screen
 from tirtrack.pairs.source import Pair
 
@@ -75,8 +74,7 @@ class Random:
             if reason is not None:
                 rejected.append(Rejection(box, reason))
                 continue
-            chance = quality(self.name, FoundIn.BOTH, 1.0)
-            kept.append(Proposal(box, FoundIn.BOTH, chance, 1.0, self.name))
+            kept.append(Proposal(box, FoundIn.BOTH, 1.0, self.name))
             if len(kept) == self.settings.count:
                 break
         return ProposalSet(tuple(kept), tuple(rejected))
