@@ -276,6 +276,19 @@ def test_a_network_that_takes_bytes_takes_no_fractions(tmp_path):
         OnnxDetector(path, min_score=0.25, pixels="rgb_1")
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_box_that_is_not_finite_is_rejected_and_hides_no_other(bad, tmp_path):
+    rows = np.array([[*CORNERS, SCORE, CLASS], [1, 1, bad, 9, 0.9, 0]], np.float32)
+    path = network(tmp_path / "a.onnx", {"o": rows})
+    good, odd = OnnxDetector(path, min_score=0.25)(RED)
+    assert good.box.array() == pytest.approx(BOX)
+    assert np.isnan(odd.box.array()).all()
+    way = proposer("detector", model=path)
+    found = way.propose(Pair("a", "a", 0, RED, RED[..., 0]), (), np.random.default_rng(0))
+    assert [one.box.array() == pytest.approx(BOX) for one in found.kept] == [True]
+    assert [one.reason for one in found.rejected] == ["not finite"] * 2
+
+
 @pytest.mark.parametrize("text", ["{'a': 'b'}", "[1", "7", "{" * 500])
 def test_names_that_cannot_be_read_are_left_out(text, tmp_path):
     path = network(tmp_path / "a.onnx", {"o": ROW6}, names=text)

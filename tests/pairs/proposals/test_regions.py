@@ -204,3 +204,9 @@ def test_a_pair_yields_agreed_boxes_first_and_says_how_likely_each_is():
     assert FoundIn.RGB in {one.found_in for one in found.kept}
     assert all(0 < one.quality < 1 for one in found.kept)
     assert {one.way for one in found.kept} == {"regions"}
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (1, 500), (7, 40)])
+def test_a_tiny_frame_of_a_video_is_no_fault(shape):
+    frame = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    assert len(region_boxes(frame, [frame, frame])) <= 10

@@ -91,7 +91,7 @@ class OnnxDetector:
 
     def __call__(self, image: np.ndarray) -> list[ScoredBox]:
         """Boxes in an 8-bit image ``[H,W,3]`` RGB or ``[H,W]``, best first, overlaps suppressed
-        over all classes together.
+        over all classes together; NaN at the end for each that is not finite.
 
         Raises:
             WeightsError: the outputs are not of the layout.
@@ -103,15 +103,18 @@ class OnnxDetector:
         except ValueError as error:
             raise WeightsError(f"{error} (layout {self.layout})", self.path, NAME_IT) from error
         likely = found.scores >= self._min_score
-        boxes = clip_boxes(found.boxes[likely] / ratio, image.shape[1], image.shape[0])
+        boxes = found.boxes[likely] / ratio
+        finite = np.isfinite(boxes).all(axis=1)
+        boxes = np.where(finite[:, None], clip_boxes(boxes, image.shape[1], image.shape[0]), np.nan)
         scores, classes = found.scores[likely], found.classes[likely]
+        kept = np.flatnonzero(finite)[suppress_overlapping(boxes[finite], scores[finite], NMS_IOU)]
         return [
             ScoredBox(
                 Box.of(boxes[index]),
                 min(float(scores[index]), 1.0),
                 self._label(int(classes[index]), found.class_count),
             )
-            for index in suppress_overlapping(boxes, scores, NMS_IOU)
+            for index in (*kept, *np.flatnonzero(~finite))
         ]
 
     def _take_inputs(self) -> None:

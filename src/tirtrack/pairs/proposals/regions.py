@@ -62,6 +62,7 @@ SURROUND_PX = 21
 MOVED = 40
 MOVES = (0.16, 0.08, 0.04)
 MEASURED = 600
+MIN_WORKING_PX = 8  # least side of a map in which something can be found
 
 
 class RegionsSettings(BaseModel):
@@ -137,6 +138,8 @@ def region_boxes(
     Box(x=70.0, y=40.0, w=30.0, h=20.0)
     """
     picture = seen(image, neighbours, no_data)
+    if not picture.planes[0].size:  # a frame of a few rows or columns
+        return []
     if max(float(plane.std()) for plane in picture.planes) < FLAT_LEVELS:
         return []
     boxes, fill = candidates(picture)
@@ -167,6 +170,8 @@ def seen(
     masked = None if valid is None else working_mask(valid, shape, factor)
     near, known = [], []
     alike = [other for other in neighbours if other.shape == image.shape]
+    if min(shape) < MIN_WORKING_PX:
+        alike = []
     for other in alike[:: max(len(alike) - 1, 1)]:  # the first and the last lie furthest apart
         mask = valid_mask(other, no_data)
         near.append(working_planes(other, mask)[0])
@@ -187,7 +192,7 @@ def candidates(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
     current = list(picture.planes)
     for level in range(LEVELS):
         smaller = [halve(plane) for plane in current]
-        if min(smaller[0].shape) < 8:
+        if min(smaller[0].shape) < MIN_WORKING_PX:
             break
         signed = neighbourhood(current[0]) - ndimage.uniform_filter(current[0], SURROUND_PX)
         maps = [(signed, SIGNED_LADDER), (-signed, SIGNED_LADDER)]
