@@ -11,8 +11,9 @@ is stored as JPEG once, as cameras do.
 
 Thresholds (``tirtrack.pairs.likeness``) were set on the even half: stills whose place is even, and
 videos and worlds whose number is. ``--fit`` prints what each kind measures there. The table is of
-the odd half. Precision is the share of bad pairs among the rejected ones: the bad pairs of a kind,
-and the good pairs that are rejected for its reason.
+the odd half, which was not untouched: it was measured before the last thresholds were set. Precision
+is the share of bad pairs among the rejected ones, the bad pairs of one kind and good pairs: those
+that are rejected for its reason, or, in the second column, for any.
 """
 
 from __future__ import annotations
@@ -206,6 +207,7 @@ def _may_be_partner(name: str, other: str) -> bool:
 def table(rows: Sequence[tuple[str, Unusable | None, Likeness]]) -> list[dict[str, object]]:
     """A row for each kind: counts, precision, recall, and the share that is named rightly."""
     found = []
+    all_wrong = sum(one.unusable is not None for _, made, one in rows if made is None)
     for kind in KINDS:
         wrong = sum(one.unusable is kind for _, made, one in rows if made is None)
         bad = [one.unusable for _, made, one in rows if made is kind]
@@ -217,6 +219,7 @@ def table(rows: Sequence[tuple[str, Unusable | None, Likeness]]) -> list[dict[st
                 "rejected": rejected,
                 "good_rejected": wrong,
                 "precision": rejected / max(rejected + wrong, 1),
+                "precision_any_reason": rejected / max(rejected + all_wrong, 1),
                 "recall": rejected / len(bad),
                 "named_rightly": sum(one is kind for one in bad) / len(bad),
             }
@@ -262,12 +265,15 @@ def main() -> None:
     rejected = Counter(name for name, kind in good if kind is not None)
     reasons = Counter(str(kind) for _, kind in good if kind is not None)
     print(f"good pairs: {len(good)}, rejected {rejected.total()}: {dict(rejected)} {dict(reasons)}")
-    print(f"{'kind':34} {'bad':>4} {'rejected':>8} {'precision':>9} {'recall':>7} {'named':>6}")
+    print(
+        f"{'kind':34} {'bad':>4} {'rejected':>8} {'precision':>9} {'any reason':>10} "
+        f"{'recall':>7} {'named':>6}"
+    )
     kinds = table(rows)
     for row in kinds:
         print(
             f"{row['kind']:34} {row['bad']:4} {row['rejected']:8} {row['precision']:9.3f} "
-            f"{row['recall']:7.3f} {row['named_rightly']:6.3f}"
+            f"{row['precision_any_reason']:10.3f} {row['recall']:7.3f} {row['named_rightly']:6.3f}"
         )
     if given.out:
         listed = [{"reason": reason, "pairs": count} for reason, count in reasons.items()]

@@ -99,6 +99,21 @@ def test_painted_videos_are_named_and_read_too(tmp_path, grey):
     assert np.corrcoef(tir.ravel(), grey.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("tir_half", [0, 1])
+def test_a_painted_half_of_a_picture_is_named_and_read_too(tmp_path, shared, tir_half):
+    at = shared / "data/pairs/m3svd/0111_1753"
+    grey, rgb = (np.asarray(Image.open(at / one / "000001.jpg")) for one in ("tir", "rgb"))
+    halves = [rgb, palette_colours("ironbow")[grey]]
+    whole = np.concatenate(halves if tir_half else halves[::-1], axis=1)
+    Image.fromarray(whole).save(tmp_path / "1.png")
+    with pytest.raises(PairsError, match=r"1\.png: .*the palette ironbow.*give --palette ironbow"):
+        open_pairs(tmp_path, pairing=Pairing(layout="side-by-side"))[0]
+    options = ReadOptions(palette="ironbow")
+    pair = open_pairs(tmp_path, pairing=Pairing(layout="side-by-side", tir_options=options))[0]
+    assert np.array_equal(pair.both[0], rgb)
+    assert np.abs(pair.tir.astype(int) - grey).mean() < 2
+
+
 def test_a_palette_says_nothing_of_grey_pictures_and_excludes_a_channel(tmp_path, grey):
     Image.fromarray(grey).save(tmp_path / "a.png")
     with pytest.raises(FrameError, match="--palette has no meaning for this source"):

@@ -7,11 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tirtrack.distillation import stages
+from tirtrack.boxes import Box
+from tirtrack.distillation import stages, unusable_pairs
 from tirtrack.distillation.recipe import load_recipe, recipe_names
 from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.sources import hold_back
+from tirtrack.pairs.likeness import Unusable
+from tirtrack.pairs.proposals.base import FoundIn, Proposal
+from tirtrack.pairs.tracklets import Track, Tracklet
 
 
 @pytest.mark.parametrize("name", recipe_names("cross_modal"))
@@ -38,7 +42,7 @@ def _proposed(tiny, recipe, source, folder):
     run = Run(folder / "student.safetensors", folder, recipe, identity, seed=0)
     found, held_back = stages.propose(split, run)
     before = {**found, **held_back}
-    counted = stages.leave_out_unusable(split, found, held_back, run)
+    counted = unusable_pairs.leave_out_unusable(split, found, held_back, run)
     return before, {**found, **held_back}, counted
 
 
@@ -46,9 +50,9 @@ def test_a_recipe_that_keeps_them_does_not_even_look(tiny, some_blank, tmp_path,
     def never(*_):
         raise AssertionError("looked")
 
-    monkeypatch.setattr(stages, "unusable_pairs", never)
+    monkeypatch.setattr(unusable_pairs, "unusable_pairs", never)
     before, after, counted = _proposed(tiny, tiny.recipe_of("mixed"), some_blank, tmp_path)
-    assert (before, counted) == (after, {})
+    assert (before, counted) == (after, ({}, {}))
 
 
 def test_a_recipe_that_leaves_them_out_takes_no_box_of_theirs(tiny, some_blank, tmp_path):
@@ -56,7 +60,7 @@ def test_a_recipe_that_leaves_them_out_takes_no_box_of_theirs(tiny, some_blank, 
     before, after, counted = _proposed(tiny, recipe, some_blank, tmp_path)
     blank = [index for index in before if some_blank[index].position == 0]
     assert len(blank) == 4
-    assert counted == {"blank": len(blank)}
+    assert counted == (dict.fromkeys(blank, Unusable.BLANK), {})
     assert [index for index, one in after.items() if not one.kept] == blank
     assert all(after[index] == before[index] for index in before if index not in blank)
 
@@ -66,4 +70,19 @@ def test_the_summary_counts_them_and_says_so(tiny, some_blank, tmp_path):
     _, summary = tiny.run_tiny(recipe, tmp_path, source=some_blank)
     assert summary.unusable == {"blank": 4}
     (said,) = [one for one in summary.warnings if "left out" in one]
-    assert said == "4 of 12 pairs cannot be used and were left out: 4 blank"
+    assert said == "4 pairs cannot be used and were left out: 4 blank"
+
+
+def test_a_track_passes_pairs_that_cannot_be_used_without_a_sample(tiny, some_blank, tmp_path):
+    box = Box(40, 30, 24, 20)
+    first = Proposal(box, FoundIn.RGB, 1.0, 1.0, "saliency")
+    track = Track(first, "rgb", (2, 3, 4), Tracklet((box,) * 3, (True,) * 3))
+    tracks = {"take0": [track], "take1": []}
+    for unusable, trusted in (("keep", [2, 3, 4]), ("leave_out", [2, 4])):
+        recipe = tiny.recipe_of("mixed", unusable=unusable)
+        run = Run(tmp_path / "student.safetensors", tmp_path, recipe, {}, seed=0)
+        left = {9: Unusable.SHUTTER}
+        passed, every = unusable_pairs.usable_frames(some_blank, tracks, left, run)
+        assert list(passed) == list(tracks)
+        assert list(passed["take0"][0].trusted()) == trusted
+        assert every == ({3: Unusable.BLANK, **left} if unusable == "leave_out" else left)

@@ -194,3 +194,17 @@ def test_real_pairs_are_inspected_without_complaint(shared):
     assert not found.offset.too_large
     assert found.proposals.fallback_pairs == 0
     assert found.proposals.kept["tir"] > 0
+
+
+def test_a_pair_that_cannot_be_used_gets_no_box_and_is_counted(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", [str(k) for k in range(6)])
+    image = np.asarray(Image.open(folder / "tir" / "3.png"))
+    Image.fromarray(np.full_like(image, 90)).save(folder / "tir" / "3.png")
+    found = inspect_pairs(open_pairs(folder), proposer("random"))
+    (facts,) = found.recordings
+    assert (facts.judged, facts.unusable) == (6, {"blank": 1})
+    assert [index for index, one in found.boxes.items() if not one.kept] == [3]
+    assert found.proposals is not None
+    assert found.proposals.pairs == 5
+    (said,) = [one for one in found.warnings if "got no boxes" in one]
+    assert said.startswith("a: 1 of 6 pairs that were looked at closely cannot be used and got no")

@@ -48,6 +48,24 @@ def test_blank_and_shutter_frames_are_told_without_rgb():
     assert unusable(replace(alone, tir=noise)) is Unusable.SHUTTER
 
 
+@pytest.mark.parametrize(
+    "rgb", [None, np.zeros((120, 160, 3), np.uint8)], ids=["TIR alone", "pair"]
+)
+def test_pixels_without_a_measurement_hide_no_blank_frame(rgb):
+    border = np.zeros((120, 160), bool)
+    border[:, :40] = border[:12] = True
+    eight = np.where(border, 0, 90).astype(np.uint8)
+    counts = np.where(border, np.nan, 7000).astype(np.float32)
+    if rgb is not None:
+        rgb = np.random.default_rng(0).integers(0, 255, rgb.shape, np.uint8)
+        rgb[30:90, 50:120] = (200, 40, 20)
+    for tir, filled in ((eight, border), (counts, None)):
+        pair = Pair("a/0", "a", 0, rgb, tir, tir_filled=filled)
+        assert unusable(pair) is Unusable.BLANK
+        if rgb is not None:
+            assert likeness(pair).tir.is_blank
+
+
 def test_one_small_warm_thing_before_an_even_sky_is_no_shutter_frame():
     sky = 60 + np.linspace(0, 30, 120)[:, None] + np.random.default_rng(0).normal(0, 3, (120, 160))
     assert content(sky.astype(np.float32)).is_noise
@@ -106,3 +124,28 @@ def test_a_recording_that_is_mostly_unusable_is_one_sentence(real, kind, said):
     assert said in sentence
     assert "bad (" in sentence
     assert "good" not in sentence
+
+
+def test_each_reason_has_its_own_advice_and_tir_alone_is_not_blamed_on_rgb(real):
+    def made(kind, seed):
+        return [KINDS[kind](one, real, np.random.default_rng(k + seed)) for k, one in bad]
+
+    bad = list(enumerate(real[2:8]))
+    flat = [replace(one, tir=np.full_like(one.tir, 90)) for _, one in bad]
+    found = look_for_doubts(
+        _InMemory(
+            {
+                "shut": made(Unusable.SHUTTER, 0),
+                "near": made(Unusable.NEAR_INFRARED, 9),
+                "off": flat,
+            }
+        )
+    )
+    said = sentences(found)
+    assert len(said) == 3
+    for name, advice in (
+        ("shut", "its closed shutter"), ("near", "(LWIR or MWIR)"), ("off", "covered or off"),
+    ):  # fmt: skip
+        (one,) = [sentence for sentence in said if f"{name} (" in sentence]
+        assert advice in one
+        assert "smoke" not in one

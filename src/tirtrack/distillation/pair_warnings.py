@@ -48,19 +48,17 @@ def harvest_warnings(
     return warnings
 
 
-def unusable_warnings(unusable: Mapping[str, int], pairs: int, unit: str) -> list[str]:
+def unusable_warnings(unusable: Mapping[str, int], unit: str) -> list[str]:
     """A warning if pairs that cannot be used were left out.
 
     Args:
         unusable: number of such pairs by reason.
-        pairs: number of pairs that were judged.
         unit: what was judged, a pair or a TIR frame.
     """
     if not unusable:
         return []
     return [
-        f"{sum(unusable.values())} of {pairs} {unit}s cannot be used and were left out: "
-        f"{reasons(unusable)}"
+        f"{sum(unusable.values())} {unit}s cannot be used and were left out: {reasons(unusable)}"
     ]
 
 

@@ -43,13 +43,13 @@ from tirtrack.distillation.summary import (
     track_rates_of,
 )
 from tirtrack.distillation.train_student import timed, train_student
+from tirtrack.distillation.unusable_pairs import leave_out_unusable, usable_frames
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.pairs.doubts import counted_reasons, unusable_pairs
+from tirtrack.pairs.doubts import counted_reasons
 from tirtrack.pairs.following import Following, kept_tracks
 from tirtrack.pairs.inspection_folder import write_contact_sheet
-from tirtrack.pairs.likeness import Unusable
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import Proposing, check_any_box, proposer
@@ -93,16 +93,18 @@ def distil_network(
     student = copy.deepcopy(network).to(device)
     with timed(seconds, "proposals"):
         found, held_back = propose(split, run)
-        unusable = leave_out_unusable(split, found, held_back, run)
+        left, held_left = leave_out_unusable(split, found, held_back, run)
         write_contact_sheet(run.folder, split.source, found)
     tracks = None
     if follower is not None:
         with timed(seconds, "tracks"):
             tracks = follow_all(split, found, run, follower)
+            tracks, left = usable_frames(split.source, tracks, left, run)
             write_contact_sheet(
                 run.folder, split.source, found, list(chain.from_iterable(tracks.values()))
             )
     delay = measure_track_delay(chain.from_iterable((tracks or {}).values()))
+    unusable = counted_reasons([*left.values(), *held_left.values()])
     summary = RunSummary(
         recipe=recipe.name,
         seed=run.seed,
@@ -133,7 +135,7 @@ def distil_network(
         delays = delay_warnings(delay, given)
         warnings = [
             *harvest_warnings(proposals, others, recipe, unit),
-            *unusable_warnings(unusable, len(proposals) + len(others), unit),
+            *unusable_warnings(unusable, unit),
             *masked_warnings([*proposals, *others], unit),
             *track_warnings(tracks),
             *delays,
@@ -244,31 +246,6 @@ def _boxes_of(
         progress=run.progress,
     )
     return dict(zip(indices, found, strict=True))
-
-
-def leave_out_unusable(
-    split: Split, found: Found, held_back: Found, run: PairRun
-) -> dict[str, int]:
-    """Take the boxes of pairs that cannot be used away, if the recipe leaves such pairs out.
-
-    Returns:
-        The number of these pairs by reason; empty if the recipe keeps them, which are not judged.
-    """
-    if run.recipe.unusable == "keep":
-        return {}
-    left: list[Unusable] = []
-    if split.has_two_sources:
-        parts = [(split.source, [found]), (split.held_back_source, [held_back])]
-    else:
-        parts = [(split.source, [found, held_back])]
-    for source, boxes in parts:
-        indices = [index for one in boxes for index in one]
-        for index, reason in unusable_pairs(source, indices, run.progress).items():
-            left.append(reason)
-            for one in boxes:
-                if index in one:
-                    one[index] = ProposalSet((), ())
-    return counted_reasons(left)
 
 
 def check_boxes(split: Split, found: Found, held_back: Found) -> None:

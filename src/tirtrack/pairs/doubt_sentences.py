@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -36,8 +37,11 @@ def sentences(
         *_each_kind(found, lambda one: bool(one.turned), _turn),
         *_clocks(found),
         *_each_kind(found, lambda one: says_delays and one.delay is not None, _delayed),
-        *_each_kind(found, lambda one: one.shows_nothing_in_common, partial(_unrelated, more)),
-        *_each_kind(found, _is_unusable, _unusable),
+        *_each_kind(found, _shares_no_outlines, partial(_unrelated, more)),
+        *chain.from_iterable(
+            _each_kind(found, partial(_is_unusable, reason), partial(_unusable, advice))
+            for reason, advice in _ADVICE.items()
+        ),
         *_each_kind(found, lambda one: one.frozen, _frozen),
     ]
 
@@ -74,10 +78,18 @@ def _turn(doubtful: Sequence[RecordingDoubts]) -> str:
     )
 
 
-def _is_unusable(one: RecordingDoubts) -> bool:
-    """Whether most of its pairs cannot be used, and no sentence before has said so."""
-    said = _is_same_picture(one) or one.shows_nothing_in_common
-    return one.is_mostly_unusable and not said
+def _is_unusable(reason: Unusable, one: RecordingDoubts) -> bool:
+    """Whether most of its pairs cannot be used, mostly for this reason, and no sentence before has
+    said so.
+    """
+    said = _is_same_picture(one) or _shares_no_outlines(one)
+    return one.main_reason is reason and not said
+
+
+def _shares_no_outlines(one: RecordingDoubts) -> bool:
+    """Whether its modalities have nothing in common, and not for what TIR alone shows."""
+    by_tir = one.main_reason in (Unusable.BLANK, Unusable.SHUTTER) and not one.flat_rgb
+    return one.shows_nothing_in_common and not by_tir
 
 
 def _is_same_picture(one: RecordingDoubts) -> bool:
@@ -86,13 +98,12 @@ def _is_same_picture(one: RecordingDoubts) -> bool:
     return one.same_picture > alike
 
 
-def _unusable(doubtful: Sequence[RecordingDoubts]) -> str:
+def _unusable(advice: str, doubtful: Sequence[RecordingDoubts]) -> str:
     names = named([f"{one.name} ({reasons(one.unusable)} of {one.compared})" for one in doubtful])
-    reason = max(doubtful[0].unusable, key=lambda kind: doubtful[0].unusable[kind])
-    return f"most of the pairs compared cannot be used: {names}; {_MENDS[Unusable(reason)]}"
+    return f"most of the pairs compared cannot be used: {names}; {advice}"
 
 
-_MENDS = {
+_ADVICE = {
     Unusable.BLANK: "one camera was covered or off, so leave such recordings out",
     Unusable.SHUTTER: "TIR shows its closed shutter, so leave such recordings out",
     Unusable.HIDDEN: "the teacher cannot judge what RGB does not show, so leave them out",
@@ -102,7 +113,6 @@ _MENDS = {
     "of a thermal camera (LWIR or MWIR) in its place",
     Unusable.ONE_KIND: "RGB is grey and shows what TIR shows, as two thermal cameras do, so put "
     "the frames of the RGB camera in the place of one of them",
-    Unusable.OTHER_SCENE: "look whether both cameras show the same scene",
 }
 
 
@@ -177,6 +187,6 @@ def _unrelated(remarks: Mapping[str, str], doubtful: Sequence[RecordingDoubts]) 
 def _without_outlines(one: RecordingDoubts, remarks: Mapping[str, str]) -> str:
     counted = f"{one.unrelated} of {one.compared}"
     why = "RGB nearly without contrast" if one.flat_rgb else ""
-    if one.is_mostly_unusable and not one.flat_rgb:
+    if one.main_reason is not None and not one.flat_rgb:
         why = reasons(one.unusable)
     return ", ".join(filter(None, (counted, why, remarks.get(one.name))))

@@ -80,10 +80,13 @@ class RecordingDoubts:
         return is_most and self.delay is None and not self.turned
 
     @property
-    def is_mostly_unusable(self) -> bool:
-        """Whether most of its pairs cannot be used, for a reason that registration cannot mend."""
-        others = sum(self.unusable.values()) - self.unusable.get(Unusable.OTHER_SCENE, 0)
-        return self.compared >= MIN_TESTED and 2 * others > self.compared
+    def main_reason(self) -> Unusable | None:
+        """The most frequent reason for which its pairs cannot be used, of those that registration
+        cannot mend; ``None`` if most of its pairs have none of these.
+        """
+        others = {kind: n for kind, n in self.unusable.items() if kind != Unusable.OTHER_SCENE}
+        is_most = self.compared >= MIN_TESTED and 2 * sum(others.values()) > self.compared
+        return Unusable(max(others, key=lambda kind: others[kind])) if is_most else None
 
 
 @dataclass(frozen=True)

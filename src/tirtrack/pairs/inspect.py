@@ -169,7 +169,7 @@ def _inspection(
                     tally.offsets.append(measure_offset(pair.rgb, pair.tir))
             done += 1
             progress(f"reading {unit}s", done, len(source))
-        tally.left_out = left_out(kinds)
+        tally.judged, tally.left_out = len(kinds), left_out(kinds)
         readable += [index for index in kinds if index not in tally.left_out]
     sets = kept_proposals(proposing, readable, workers=workers, progress=progress)
     proposals = dict(zip(readable, sets, strict=True))
@@ -209,6 +209,7 @@ class _Tally:
         self._masked: list[float] = []
         self.offsets: list[Offset] = []
         self.damaged: list[Damage] = []
+        self.judged = 0
         self.left_out: Mapping[int, Unusable] = {}
 
     def read(self, source: PairSource, index: int) -> Pair | None:
@@ -241,6 +242,7 @@ class _Tally:
             offset=summarise(self.offsets),
             assumed=self._recording.assumed,
             description=self._recording.description,
+            judged=self.judged,
             unusable=counted_reasons(self.left_out.values()),
             doubts=doubts,
         )
@@ -272,8 +274,8 @@ def _warnings(
     for one in facts:
         if one.unusable:
             found.append(
-                f"{one.name}: of the {unit}s that were looked at closely some cannot be used and "
-                f"got no boxes: {reasons(one.unusable)}"
+                f"{one.name}: {sum(one.unusable.values())} of {one.judged} {unit}s that were "
+                f"looked at closely cannot be used and got no boxes: {reasons(one.unusable)}"
             )
         if one.offset.too_large and one.doubts.delay is None:
             found.append(f"{one.name}: {_too_far_apart(one.offset)}")

@@ -46,7 +46,8 @@ class RecordingFacts(Stored):
         assumed: assumptions about names and time; empty if none.
         description: layout with the rule of matching, size and depth of RGB, those of TIR with the
             maker of its camera, and rate, a phrase each; empty where nothing is known.
-        unusable: number of sampled pairs that cannot be used, by reason; they got no boxes.
+        judged: number of sampled pairs of which it was judged whether they can be used.
+        unusable: number of these that cannot be used, by reason; they got no boxes.
         doubts: measured doubts that its pairs are real pairs.
     """
 
@@ -61,6 +62,7 @@ class RecordingFacts(Stored):
     offset: OffsetSummary = OffsetSummary()
     assumed: str = ""
     description: Sequence[str] = ()
+    judged: int = 0
     unusable: Mapping[str, int] = {}
     doubts: RecordingDoubts = RecordingDoubts()
 

@@ -33,7 +33,7 @@ _DETAIL_SIGMA = 1.5
 _TILES = 4
 _MIN_DETAIL = 0.4
 
-# Of an unusable pair; fitted on the even stems by `python -m benchmarks.unusable_pairs --fit`.
+# Of an unusable pair; set on the even half of `python -m benchmarks.unusable_pairs --fit`.
 BLANK_LEVELS = 1.0
 NOISE_COARSE = 0.28
 NOISE_STANDOUT = 12.0
@@ -180,7 +180,7 @@ def likeness(pair: Pair, *, with_turns: bool = True) -> Likeness:
     Raises:
         ValueError: there is no RGB.
     """
-    rgb, tir = (thumbnail(image, SIDE) for image in pair.both)
+    rgb, tir = thumbnail(pair.both[0], SIDE), thumbnail(pair.tir, SIDE, pair.tir_valid)
     offset = measure_offset(rgb, tir)
     dx, dy = round(offset.dx), round(offset.dy)
     colours = [
@@ -208,18 +208,20 @@ def unusable(pair: Pair) -> Unusable | None:
     """Why a pair cannot be used; ``None`` if it can. Of TIR alone only its content is judged."""
     if pair.rgb is not None:
         return likeness(pair, with_turns=False).unusable
-    tir = content(thumbnail(pair.tir, SIDE))
+    tir = content(thumbnail(pair.tir, SIDE, pair.tir_valid))
     if tir.is_blank:
         return Unusable.BLANK
     return Unusable.SHUTTER if tir.is_noise else None
 
 
-def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
-    """``[H,W]`` or ``[H,W,3]`` as grey levels float32 ``[h,w]``, at most ``side`` px long."""
-    if image.dtype == np.uint8:
+def thumbnail(image: np.ndarray, side: int, valid: np.ndarray | None = None) -> np.ndarray:
+    """``[H,W]`` or ``[H,W,3]`` as grey levels float32 ``[h,w]``, at most ``side`` px long. Pixels
+    of ``[H,W]`` that are not ``valid`` get the levels of the nearest ones that are.
+    """
+    if image.dtype == np.uint8 and valid is None:
         picture = Image.fromarray(image).convert("L")
     else:
-        picture = Image.fromarray(grey_levels(image))
+        picture = Image.fromarray(grey_levels(image, valid))
     factor = max(picture.size) // side
     if factor > 1:
         picture = picture.reduce(factor)

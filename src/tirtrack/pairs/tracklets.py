@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
@@ -127,6 +127,12 @@ class Track:
             return {}
         rows = zip(self.indices, self.tracklet.boxes, self.tracklet.counts, strict=True)
         return {index: box for index, box, counts in rows if counts}
+
+    def without(self, pairs: Container[int]) -> Track:
+        """The track with no trusted box in these pairs."""
+        rows = zip(self.indices, self.tracklet.counts, strict=True)
+        counts = tuple(counts and index not in pairs for index, counts in rows)
+        return replace(self, tracklet=replace(self.tracklet, counts=counts))
 
 
 # --- the tracks of a recording -------------------------------------------------------------------

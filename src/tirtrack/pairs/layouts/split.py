@@ -15,9 +15,10 @@ import numpy as np
 
 from tirtrack import media
 from tirtrack.errors import FrameError, PairsError
+from tirtrack.formats.pixel_samples import pick_samples
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.pairs.camera_names import MODALITIES, Pairing
-from tirtrack.pairs.colour import GREY, colour
+from tirtrack.pairs.colour import GREY, colour, refuse_palette
 from tirtrack.pairs.layouts.listing import images_by_stem
 from tirtrack.pairs.mixed_files import files_of_kinds
 from tirtrack.pairs.recordings import Take
@@ -25,6 +26,7 @@ from tirtrack.pairs.registration import measure_offset
 from tirtrack.pairs.spreading import spread
 from tirtrack.pairs.stems import MatchedFrames, counts_up, natural_key
 from tirtrack.pairs.video_frames import VideoFrames
+from tirtrack.palettes import palette_of
 from tirtrack.read_options import refuse_options
 from tirtrack.video import VIDEO_SUFFIXES
 
@@ -110,7 +112,7 @@ class Split:
         return coloured, grey.mean(axis=2, dtype=np.float32)
 
     def _take(self, frames: SplitVideo | SplitImages, name: str, pairing: Pairing) -> SplitTake:
-        of_whole = ["channel", "byte_order", "picture", "palette"]
+        of_whole = ["channel", "byte_order", "picture"]
         refuse_options(pairing.tir_options, of_whole, frames.where)
         if pairing.by_time:
             raise PairsError(
@@ -121,8 +123,8 @@ class Split:
         return SplitTake(name, frames, self, self._rgb_half(frames, pairing), pairing)
 
     def _rgb_half(self, frames: SplitVideo | SplitImages, pairing: Pairing) -> int:
-        """Number of the half that is RGB: as the user says, else the one in colour, else the
-        first.
+        """Number of the half that is RGB: as the user says, else the one in colour, of two in
+        colour the one without a palette, else the first.
         """
         for modality in MODALITIES:
             given = pairing.name_of(modality)
@@ -138,6 +140,11 @@ class Split:
             return half if modality == "rgb" else 1 - half
         halves = [self.cut(picture, frames.where) for picture in _some_of(frames)]
         first, second = np.mean([[colour(half) for half in both] for both in halves], axis=0)
+        if min(first, second) > GREY:
+            painted = [[palette_of(half) is not None for half in both] for both in halves]
+            of_first, of_second = np.mean(painted, axis=0)
+            if of_first != of_second:
+                return int(of_first > of_second)
         return int(second > first)
 
 
@@ -200,6 +207,9 @@ class SplitTake:
         place_rgb, place_tir = self.places[position]
         of_tir = self._halves(place_tir)
         tir = of_tir[1 - self.rgb_half]
+        if self.tir_options.palette is not None:
+            tir = pick_samples(tir, self.tir_options, self._frames.shown(place_tir))
+        refuse_palette(tir, self._frames.shown(place_tir))
         if not self.has_rgb:
             return None, tir
         of_rgb = of_tir if place_rgb == place_tir else self._halves(place_rgb)
