@@ -11,9 +11,9 @@ is stored as JPEG once, as cameras do.
 
 Thresholds (``tirtrack.pairs.likeness``) were set on the even half: stills whose place is even, and
 videos and worlds whose number is. ``--fit`` prints what each kind measures there. The table is of
-the odd half, which was not untouched: it was measured before the last thresholds were set. Precision
-is the share of bad pairs among the rejected ones, the bad pairs of one kind and good pairs: those
-that are rejected for its reason, or, in the second column, for any.
+the odd half, which was not untouched: it was measured before the last thresholds were set.
+Precision is the share of bad pairs among the rejected ones, the bad pairs of one kind and good
+pairs: those that are rejected for its reason, or, in the second column, for any.
 """
 
 from __future__ import annotations
