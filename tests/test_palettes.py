@@ -11,7 +11,13 @@ from PIL import Image
 from tirtrack.errors import FrameError, PairsError, RequestError
 from tirtrack.media import read_image
 from tirtrack.pairs import Pairing, open_pairs
-from tirtrack.palettes import PALETTES, palette_colours, palette_of, without_palette
+from tirtrack.palettes import (
+    PALETTES,
+    other_palette,
+    palette_colours,
+    palette_of,
+    without_palette,
+)
 from tirtrack.read_options import ReadOptions
 
 
@@ -34,6 +40,7 @@ def test_a_painted_picture_is_named_and_its_levels_come_back(grey, name):
     assert apart.mean() < 2
     stored = _compressed(painted)
     assert palette_of(stored) == name
+    assert other_palette(stored, name) is None
     assert np.corrcoef(without_palette(stored, name).ravel(), grey.ravel())[0, 1] > 0.97
 
 
@@ -81,6 +88,9 @@ def test_painted_tir_is_refused_with_its_palette_and_read_with_the_option(tmp_pa
     assert pair.tir.ndim == 2
     assert np.corrcoef(pair.tir.ravel(), grey.ravel())[0, 1] > 0.97
     assert source.recordings()["rig"].read_as == "--palette ironbow"
+    wrong = Pairing(tir_options=ReadOptions(palette="jet"))
+    with pytest.raises(PairsError, match="palette ironbow, not jet; give --palette ironbow"):
+        open_pairs(folder, pairing=wrong)
 
 
 def test_painted_videos_are_named_and_read_too(tmp_path, grey):

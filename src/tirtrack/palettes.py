@@ -53,9 +53,8 @@ def palette_of(image: np.ndarray) -> str | None:
     """
     if image.ndim != 3 or image.dtype != np.uint8:
         return None
-    pixels = image[::4, ::4, :3].reshape(-1, 3).astype(np.float32)
-    coloured = pixels[np.ptp(pixels, axis=1) > _COLOURED]
-    if len(coloured) < _MIN_COLOURED * len(pixels):
+    coloured = _coloured(image)
+    if len(coloured) < _MIN_COLOURED * image[::4, ::4, 0].size:
         return None
     fits = {}
     for name in PALETTES:
@@ -65,6 +64,20 @@ def palette_of(image: np.ndarray) -> str | None:
             fits[name] = float(np.median(distance))
     best = min(fits, key=lambda name: fits[name], default=None)
     return best if best is not None and fits[best] < _MAX_MEDIAN else None
+
+
+def other_palette(image: np.ndarray, name: str) -> str | None:
+    """The palette with which a picture was painted, if that is clearly not the named one.
+
+    Args:
+        image: ``[H,W,3]`` uint8 RGB.
+        name: one of :data:`PALETTES`.
+    """
+    coloured = _coloured(image)
+    if len(coloured) and float(np.median(_nearest(name, coloured)[0])) < _MAX_MEDIAN:
+        return None
+    found = palette_of(image)
+    return None if found == name else found
 
 
 def without_palette(image: np.ndarray, name: str) -> np.ndarray:
@@ -86,6 +99,12 @@ def without_palette(image: np.ndarray, name: str) -> np.ndarray:
     steps = (image[:, :, :3] // _STEP).astype(np.intp)
     levels: np.ndarray = _table(name)[steps[..., 0], steps[..., 1], steps[..., 2]]
     return levels
+
+
+def _coloured(image: np.ndarray) -> np.ndarray:
+    """Some pixels ``[n,3]`` that say something about the palette."""
+    pixels = image[::4, ::4, :3].reshape(-1, 3).astype(np.float32)
+    return np.asarray(pixels[np.ptp(pixels, axis=1) > _COLOURED])
 
 
 @lru_cache(2)

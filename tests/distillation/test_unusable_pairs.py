@@ -70,7 +70,7 @@ def test_the_summary_counts_them_and_says_so(tiny, some_blank, tmp_path):
     _, summary = tiny.run_tiny(recipe, tmp_path, source=some_blank)
     assert summary.unusable == {"blank": 4}
     (said,) = [one for one in summary.warnings if "left out" in one]
-    assert said == "4 pairs cannot be used and were left out: 4 blank"
+    assert said == "4 pairs cannot be used and were left out: 4 x blank"
 
 
 def test_a_track_passes_pairs_that_cannot_be_used_without_a_sample(tiny, some_blank, tmp_path):

@@ -208,3 +208,15 @@ def test_a_pair_that_cannot_be_used_gets_no_box_and_is_counted(tmp_path, write_i
     assert found.proposals.pairs == 5
     (said,) = [one for one in found.warnings if "got no boxes" in one]
     assert said.startswith("a: 1 of 6 pairs that were looked at closely cannot be used and got no")
+
+
+def test_a_recording_that_is_mostly_unusable_is_one_warning(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", [str(k) for k in range(3)])
+    for k in range(3):
+        Image.fromarray(np.full((96, 128), 90 + k, np.uint8)).save(folder / "tir" / f"{k}.png")
+    found = inspect_pairs(open_pairs(folder), proposer("random"))
+    assert found.recordings[0].unusable == {"blank": 3}
+    (said,) = [one for one in found.warnings if "blank" in one or "no outlines" in one]
+    assert said.endswith(
+        "a (3 x blank, of 3); one camera was covered or off, so leave such recordings out"
+    )

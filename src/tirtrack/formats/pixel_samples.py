@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack.errors import FrameError
-from tirtrack.palettes import without_palette
+from tirtrack.palettes import other_palette, without_palette
 from tirtrack.read_options import ByteOrder, ReadOptions, refuse_options
 
 __all__ = [
@@ -150,11 +150,18 @@ def pick_samples(
 
     Raises:
         FrameError: no such sample, more than four of them, an alpha channel that is not constant,
-            bands that differ, or a palette was named and they are no colours of 8 bits.
+            bands that differ, or a palette was named and they are no colours of 8 bits, or those of
+            another palette.
     """
     if options.palette is not None:
         if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
             refuse_options(options, ["palette"], where)
+        if (other := other_palette(pixels, options.palette)) is not None:
+            raise FrameError(
+                f"the picture is painted with the palette {other}, not {options.palette}",
+                where,
+                f"give --palette {other}",
+            )
         return without_palette(pixels, options.palette)
     if options.channel is not None:
         return _named_sample(pixels, options.channel, where)

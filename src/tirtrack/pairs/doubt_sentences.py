@@ -99,7 +99,7 @@ def _is_same_picture(one: RecordingDoubts) -> bool:
 
 
 def _unusable(advice: str, doubtful: Sequence[RecordingDoubts]) -> str:
-    names = named([f"{one.name} ({reasons(one.unusable)} of {one.compared})" for one in doubtful])
+    names = named([f"{one.name} ({reasons(one.unusable)}, of {one.compared})" for one in doubtful])
     return f"most of the pairs compared cannot be used: {names}; {advice}"
 
 
@@ -120,9 +120,9 @@ def reasons(unusable: Mapping[str, int]) -> str:
     """Why pairs cannot be used, counted, a phrase.
 
     >>> reasons({"blank": 3, "shutter frame": 1})
-    '3 blank, 1 shutter frame'
+    '3 x blank, 1 x shutter frame'
     """
-    return ", ".join(f"{count} {reason}" for reason, count in unusable.items())
+    return ", ".join(f"{count} x {reason}" for reason, count in unusable.items())
 
 
 def _frozen(doubtful: Sequence[RecordingDoubts]) -> str:

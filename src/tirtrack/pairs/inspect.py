@@ -272,7 +272,7 @@ def _warnings(
     found += sentences([one.doubts for one in facts])
     found += _mixed_depths(facts)
     for one in facts:
-        if one.unusable:
+        if one.unusable and one.doubts.main_reason is None:  # else a sentence has said so
             found.append(
                 f"{one.name}: {sum(one.unusable.values())} of {one.judged} {unit}s that were "
                 f"looked at closely cannot be used and got no boxes: {reasons(one.unusable)}"

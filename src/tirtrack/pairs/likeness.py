@@ -324,9 +324,8 @@ def _fine(image: np.ndarray) -> np.ndarray:
 
 
 def _tiles(image: np.ndarray) -> list[np.ndarray]:
-    return [
-        tile for rows in np.array_split(image, _TILES) for tile in np.array_split(rows, _TILES, 1)
-    ]
+    cut = [one for rows in np.array_split(image, _TILES) for one in np.array_split(rows, _TILES, 1)]
+    return [one for one in cut if one.size]
 
 
 def _difference(rgb: np.ndarray, tir: np.ndarray) -> float:

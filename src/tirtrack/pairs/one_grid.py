@@ -14,6 +14,7 @@ from tirtrack.pairs.colour import MAX_PALETTE, refuse_colour, refuse_copy, refus
 from tirtrack.pairs.recordings import Take
 from tirtrack.pairs.rig import Rig, grid_places
 from tirtrack.pairs.source import Pair
+from tirtrack.palettes import PALETTES
 from tirtrack.resampling import resampled_at
 from tirtrack.valid_pixels import marked, valid_mask
 
@@ -124,10 +125,11 @@ def as_tir(image: np.ndarray, where: str) -> np.ndarray:
         return image
     apart = np.abs(image[::4, ::4, 0].astype(np.float32) - image[::4, ::4, 2]).mean()
     if apart > MAX_PALETTE * np.iinfo(image.dtype).max:
+        known = f"{', '.join(PALETTES[:-1])} or {PALETTES[-1]}"
         raise PairsError(
             f"TIR is coloured by a palette (red and blue differ by {apart:.0f} on average)",
             where,
-            "export TIR as grey, white-hot",
+            f"export TIR as grey, white-hot, or give --palette NAME if it is {known}",
         )
     mean = image[:, :, :3].mean(axis=2, dtype=np.float32)
     if np.issubdtype(image.dtype, np.integer):
