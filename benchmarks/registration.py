@@ -1,7 +1,7 @@
 """How far a map from RGB to TIR that was found lies from the known one.
 
     python -m benchmarks.registration --out docs/figures/registration.json
-    python -m benchmarks.registration --even
+    python -m benchmarks.registration --only affine --even
 
 Known maps: those of ``misaligned/affine`` (each pair its own rig), and random ones by which TIR of
 every registered set is warped (several pairs of a recording, one rig; scale 0.7 to 1.4, shift up to
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,6 +193,15 @@ def unrelated(remainder: int) -> Iterator[Case]:
         yield of_matrix(f"{name} and {other}", mixed, np.eye(3))
 
 
+SETS: dict[str, Callable[[int], Iterator[Case]]] = {
+    "affine": affine,
+    "synthetic_warp": local_warps,
+    "roadscene_full_tir": full_tir,
+    "unrelated": unrelated,
+}
+WARPS = "warps"
+
+
 def residual_px(case: Case, rig: Rig) -> float:
     """Mean distance between the map that was found and the known one, at 640 px width."""
     apart = np.linalg.norm(rig.places(case.points_rgb) - case.places_tir, axis=1)
@@ -232,15 +241,13 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="write the table as JSON")
     parser.add_argument("--even", action="store_true", help="the stems that settings are fitted to")
+    parser.add_argument("--only", nargs="+", choices=[*SETS, WARPS], help="some sets (all of them)")
     arguments = parser.parse_args()
     remainder = 0 if arguments.even else 1
-    results = [measured("affine", affine(remainder))]
-    results += [measured(name, cases) for name, cases in known_warps(remainder)]
-    results += [
-        measured("synthetic_warp", local_warps(remainder)),
-        measured("roadscene_full_tir", full_tir(remainder)),
-        measured("unrelated pictures", unrelated(remainder)),
-    ]
+    chosen = arguments.only or [*SETS, WARPS]
+    results = [measured(name, cases(remainder)) for name, cases in SETS.items() if name in chosen]
+    if WARPS in chosen:
+        results += [measured(name, cases) for name, cases in known_warps(remainder)]
     if arguments.out:
         write_json(
             arguments.out,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -83,15 +82,17 @@ def pictures(
     return PairPictures(f"scene/{seed}", three, np.rint(tir).clip(0, 255).astype(np.uint8))
 
 
-def write_recording(folder: Path, tir_from_rgb: np.ndarray, count: int = 4) -> Path:
+def write_recording(
+    folder: Path,
+    tir_from_rgb: np.ndarray,
+    count: int = 4,
+    *,
+    tir_wh: tuple[int, int] = TIR_WH,
+) -> Path:
     """A recording of such pairs, stills, as ``rgb/`` and ``tir/``."""
-    for seed, pair in enumerate(_some(tir_from_rgb, count)):
+    for seed in range(count):
+        pair = pictures(tir_from_rgb, seed, tir_wh=tir_wh)
         for name, image in (("rgb", pair.rgb), ("tir", pair.tir)):
             (folder / name).mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(folder / name / f"{'abcdefgh'[seed]}.png")
     return folder
-
-
-def _some(tir_from_rgb: np.ndarray, count: int) -> Iterator[PairPictures]:
-    for seed in range(count):
-        yield pictures(tir_from_rgb, seed)

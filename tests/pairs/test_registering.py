@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,13 +14,14 @@ from rigs import RGB_WH, matrix, pictures, write_recording
 from same_pairs import assert_same_pairs
 
 from tirtrack.errors import PairsError, RequestError
-from tirtrack.pairs import Pairing, mine_pairs, open_pairs, read_rig, register_pairs
+from tirtrack.pairs import CombinedPairs, Pairing, mine_pairs, open_pairs, read_rig, register_pairs
 from tirtrack.pairs.inspect import inspect_pairs
 from tirtrack.pairs.one_grid import fitted
-from tirtrack.pairs.registering import find_rigs
+from tirtrack.pairs.registering import SEARCHED, find_rigs, pictures_of
 from tirtrack.pairs.registration import measure_offset
 from tirtrack.pairs.rig import Rig
 from tirtrack.pairs.source import content_identity
+from tirtrack.pairs.spreading import spread
 
 FAR = matrix(1.1, (12.0, -9.0))
 
@@ -145,6 +147,51 @@ def test_only_recordings_that_lie_apart_get_a_rig_unasked(tmp_path, far):
     (said,) = found.said
     assert said.startswith("far: registered, TIR moved by ")
     assert find_rigs(open_pairs(far, pairing=Pairing(rig=rig_of(FAR)))).said == ()
+
+
+def test_pairs_that_agree_as_they_lie_are_not_moved_unasked(tmp_path):
+    """Half of each picture lies on its partner, half is near and 10 px away: both maps are true."""
+    folder = write_recording(tmp_path / "parallax", matrix(tir_wh=RGB_WH), tir_wh=RGB_WH)
+    for file in (folder / "tir").iterdir():
+        image = np.asarray(Image.open(file)).copy()
+        for row in range(0, RGB_WH[1], 120):
+            image[row : row + 60] = np.roll(image[row : row + 60], 10, axis=1)
+        Image.fromarray(image).save(file)
+    assert find_rigs(open_pairs(folder)).rigs == {}
+
+
+def test_stills_of_several_sizes_get_no_rig_unasked(tmp_path, far):
+    """A rig would refuse the pair of another size, which is usable as it lies."""
+    for folder in (far / "rgb", far / "tir"):
+        for file in list(folder.iterdir()):
+            for letter in "qrstu":
+                shutil.copy(file, folder / f"{file.stem}{letter}.png")
+            file.unlink()
+    stems = sorted(file.name for file in (far / "rgb").iterdir())
+    (other, *_) = sorted(set(stems) - set(spread(stems, SEARCHED)))
+    assert list(find_rigs(open_pairs(far)).rigs) == ["far"]
+    for name, size in (("rgb", (160, 120)), ("tir", (128, 96))):
+        Image.open(far / name / other).resize(size).save(far / name / other)
+    assert find_rigs(open_pairs(far)).rigs == {}
+
+
+def test_recordings_beside_a_registered_one_stay_readable(tmp_path, far):
+    odd = write_recording(tmp_path / "odd", matrix())
+    for file in (odd / "tir").iterdir():
+        Image.fromarray(np.asarray(Image.open(file))[20:-30]).save(file)
+    source = open_pairs([far, odd], pairing=Pairing(any_aspect=True))
+    assert isinstance(source, CombinedPairs)
+    assert len(source.registered({"far": rig_of(FAR)})) == len(source)
+
+
+def test_pixels_without_a_measurement_take_no_part_in_another_registration(far):
+    pair = open_pairs(far, pairing=Pairing(rig=rig_of(FAR)))[0]
+    assert pair.tir_mapped is not None
+    counts = pair.tir_mapped.pixels.astype(np.float32) + 7000
+    counts[:, :30] = np.nan
+    again = pictures_of(replace(pair, tir_mapped=replace(pair.tir_mapped, pixels=counts)))
+    assert again.tir_valid is not None
+    assert_array_equal(again.tir_valid, np.isfinite(counts))
 
 
 def test_inspection_registers_and_says_so(tmp_path, far):

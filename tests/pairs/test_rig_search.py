@@ -9,7 +9,7 @@ import pytest
 from rigs import RGB_WH, TIR_WH, mapped, matrix, pictures
 
 from tirtrack.pairs.rig import Rig
-from tirtrack.pairs.rig_search import PairPictures, find_rig, measure_rig
+from tirtrack.pairs.rig_search import DIGITS, PairPictures, find_rig, measure_rig
 
 
 def residual_px(rig: Rig, tir_from_rgb: np.ndarray) -> float:
@@ -41,6 +41,13 @@ def test_a_known_map_is_found_and_trusted(tir_from_rgb):
     assert rig.residual_px is not None
     assert rig.residual_px < 1.0
     assert [one.pair for one in rig.residuals] == [f"scene/{seed}" for seed in range(4)]
+
+
+def test_a_map_has_no_digits_that_differ_between_processors():
+    """It is part of the identity of the pairs, by which a run finds its cache and goes on."""
+    rig = find_rig([pictures(matrix(1.2, (10.0, 4.0)))])
+    numbers = [value for row in rig.tir_from_rgb for value in row]
+    assert numbers == [float(f"{value:.{DIGITS}g}") for value in numbers]
 
 
 def test_one_pair_is_enough_where_it_has_outlines():

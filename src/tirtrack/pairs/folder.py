@@ -164,6 +164,7 @@ class FolderPairs:
             licence=self.licence,
             folder=self._folder,
             rigs={**self._rigs, **rigs},
+            any_aspect=self._any_aspect,
         )
 
     def recordings(self) -> Mapping[str, Recording]:

@@ -326,15 +326,15 @@ def _too_far_apart(offset: OffsetSummary) -> str:
     """The warning; one shift repairs it if the median vector is as long as the usual distance."""
     where = f"{offset.dx:+.1f} right, {offset.dy:+.1f} down"
     miss = "or boxes of one will miss the object in the other"
+    more = "register them with more pairs of their rig (`tirtrack pairs register`, then --rig)"
     if offset.shift >= COMMON_SHIFT * offset.median_length:
         return (
             f"the modalities lie {offset.median_length:.1f} px apart (RGB = TIR {where}), more "
-            f"than {WARN_OFFSET_PX:g}; register the pairs first "
-            f"(`tirtrack pairs register`), {miss}"
+            f"than {WARN_OFFSET_PX:g}; {more}, {miss}"
         )
     return (
         f"the modalities of a typical pair lie {offset.median_length:.1f} px apart, more than "
         f"{WARN_OFFSET_PX:g}, and each pair in its own direction (their median is {where}, "
         f"{offset.shift:.1f} px): no single shift repairs that; check scale, rotation, parallax "
-        f"and time, and register the pairs first, {miss}"
+        f"and time, {miss}"
     )

@@ -18,16 +18,18 @@ from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.folder import open_pairs
 from tirtrack.pairs.one_grid import resample
 from tirtrack.pairs.registration import WARN_OFFSET_PX, measure_offset, summarise
-from tirtrack.pairs.rig import MIN_SCORE, Rig, write_rig
-from tirtrack.pairs.rig_search import LARGE, PairPictures, find_rig
+from tirtrack.pairs.rig import MIN_SCORE, Rig, stretched, write_rig
+from tirtrack.pairs.rig_search import LARGE, PairPictures, find_rig, measure_rig
 from tirtrack.pairs.source import Pair, PairSource, Recording
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
+from tirtrack.valid_pixels import valid_mask
 
 SEARCHED = 16  # pairs of which a rig is made
 TESTED = 6  # pairs of a recording whose offset is measured
 MOST_TESTED = 240  # of all recordings
 LEAST_TESTED = 2
+AS_THEY_LIE = 0.5  # of a map's score, above which pairs without it are not moved unasked
 
 
 def register_pairs(
@@ -135,9 +137,20 @@ def _rig_needed(source: PairSource, recording: Recording, tested: int) -> Rig | 
     if len({(one.rgb.shape, one.tir.shape) for one in read}) != 1:
         return None  # stills of several cameras
     rig = find_rig(read)
-    if rig.is_trusted:
-        return rig if rig.offset_px > limit else None
-    return rig if is_measured else None
+    if not rig.is_trusted:
+        return rig if is_measured else None
+    as_they_lie = measure_rig(read, stretched(rig.rgb_wh, rig.tir_wh))
+    if rig.offset_px <= limit or as_they_lie.score > AS_THEY_LIE * rig.score:
+        return None
+    return rig if _have_one_size(source, recording) else None
+
+
+def _have_one_size(source: PairSource, recording: Recording) -> bool:
+    """Whether a rig fits every pair; a video has one size, of stills each one is looked at."""
+    if recording.is_video:
+        return True
+    each = (pair for index in recording.indices for pair in _pairs(source, [index], 1))
+    return len({(pair.both[0].shape, pair.tir_stored_wh) for pair in each}) == 1
 
 
 def _pairs(source: PairSource, indices: Sequence[int], count: int) -> list[Pair]:
@@ -169,7 +182,8 @@ def pictures_of(pair: Pair) -> PairPictures:
     rgb, tir = pair.both
     valid = pair.tir_valid
     if pair.tir_mapped is not None:
-        tir, valid = pair.tir_mapped.pixels, None
+        tir = pair.tir_mapped.pixels
+        valid = valid_mask(tir)
     elif pair.tir_stored_wh is not None:
         width, height = pair.tir_stored_wh
         tir = resample(tir, height, width)

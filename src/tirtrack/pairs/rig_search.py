@@ -37,6 +37,7 @@ FEW_TILES = 10  # parts that disagree are added to a score, so that few cannot m
 ENOUGH = 0.2  # share of the parts that must agree
 FOLDS = 5
 MIN_GAIN = 0.95  # of the simpler map's error
+DIGITS = 9  # of a map's numbers; further ones differ between processors, and a map is an identity
 # long side in pixels, reach in pixels, richest map
 LEVELS = (
     (320, 10, "similarity"),
@@ -399,7 +400,8 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _with_matrix(rig: Rig, matrix: np.ndarray) -> Rig:
-    rows = tuple(tuple(float(value) for value in row) for row in matrix / matrix[2, 2])
+    matrix = matrix / matrix[2, 2]
+    rows = tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in matrix)
     return Rig.model_validate(rig.model_dump() | {"tir_from_rgb": rows})
 
 
