@@ -17,7 +17,7 @@ from tirtrack.errors import PairsError, RequestError
 from tirtrack.pairs import CombinedPairs, Pairing, mine_pairs, open_pairs, read_rig, register_pairs
 from tirtrack.pairs.inspect import inspect_pairs
 from tirtrack.pairs.one_grid import fitted
-from tirtrack.pairs.registering import SEARCHED, find_rigs, pictures_of
+from tirtrack.pairs.registering import SEARCHED, FoundRigs, find_rigs, pictures_of
 from tirtrack.pairs.registration import measure_offset
 from tirtrack.pairs.rig import Rig
 from tirtrack.pairs.source import content_identity
@@ -147,6 +147,11 @@ def test_only_recordings_that_lie_apart_get_a_rig_unasked(tmp_path, far):
     (said,) = found.said
     assert said.startswith("far: registered, TIR moved by ")
     assert find_rigs(open_pairs(far, pairing=Pairing(rig=rig_of(FAR)))).said == ()
+
+
+@pytest.mark.parametrize("name", ["roadscene", "vifb", "llvip", "m3svd", "m3svd_video", "vtuav"])
+def test_recordings_of_registered_sets_are_not_moved_unasked(shared, name):
+    assert find_rigs(open_pairs(shared / "data" / "pairs" / name)) == FoundRigs({})
 
 
 def test_pairs_that_agree_as_they_lie_are_not_moved_unasked(tmp_path):
