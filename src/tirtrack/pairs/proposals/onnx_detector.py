@@ -104,7 +104,7 @@ class OnnxDetector:
             raise WeightsError(f"{error} (layout {self.layout})", self.path, NAME_IT) from error
         likely = found.scores >= self._min_score
         boxes = found.boxes[likely] / ratio
-        finite: np.ndarray = np.isfinite(boxes).all(axis=1)
+        finite = np.asarray(np.isfinite(boxes).all(axis=1))
         boxes = np.where(finite[:, None], clip_boxes(boxes, image.shape[1], image.shape[0]), np.nan)
         scores, classes = found.scores[likely], found.classes[likely]
         kept = np.flatnonzero(finite)[suppress_overlapping(boxes[finite], scores[finite], NMS_IOU)]
