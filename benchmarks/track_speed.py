@@ -158,7 +158,7 @@ def usable_engines(network: Network) -> tuple[list[str], dict[str, str]]:
         try:
             network.tracker(engine, 1)
         except RequestError as error:
-            left_out[f"{network.name}, {engine}"] = str(error)
+            left_out[f"{network.name}, {engine}"] = error.what  # not where: a place of this machine
         else:
             usable.append(engine)
     if not usable:
