@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -26,6 +29,17 @@ def test_building_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
     registry.build("nanotrack-v3", tiny=True)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_shapes_of_filters_are_told_without_torchs_compiler():
+    """It takes as long to import as all else of a start."""
+    told = (
+        "import sys; from tirtrack.networks import registry; registry.shapes_of('dimp18'); "
+        "registry.shapes_of('prdimp18'); registry.shapes_of('atom18'); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 TWINS = {"dimp50", "superdimp50"}

@@ -302,7 +302,10 @@ class DimpOptimiser(SteepestDescent):
         self.learn(step=optim_init_step, reg=optim_init_reg, lowest_reg=min_filter_reg)
         self.bin_displacement = bin_displacement
         self.activation = _activation(score_act, act_param)
-        distances = torch.arange(num_dist_bins, dtype=torch.float64) * bin_displacement
+        # On the CPU wherever the network is made: on the device meta, where its shapes are asked
+        # for, sums import torch's compiler, and that took half of a start.
+        distances = torch.arange(num_dist_bins, dtype=torch.float64, device="cpu")
+        distances = distances * bin_displacement
         linear = target_mask_act == "linear"
         mask = mask_init_factor * (2.0 - distances).tanh() + (0.5 if linear else 0.0)
         self.label_map_predictor = DistanceFunction(_label(distances, init_gauss_sigma))
@@ -335,7 +338,8 @@ class DistanceFunction(nn.Module):
 
     def __init__(self, values: Tensor) -> None:
         super().__init__()
-        self.weight = nn.Parameter(values.float()[None, :, None, None])
+        # A tensor of its own, on the device that is in force.
+        self.weight = nn.Parameter(torch.tensor(values.tolist())[None, :, None, None])
 
 
 class PrdimpOptimiser(SteepestDescent):
