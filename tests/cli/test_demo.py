@@ -155,7 +155,7 @@ def test_control_is_trained_as_long_and_opens_no_rgb(ran):
     student, control = (
         yaml.safe_load((out / f"{name}.run" / "recipe.yaml").read_text("utf-8")) for name in opened
     )
-    turned = {"name", "summary", "proposals", "directions", "teacher"}
+    turned = {"name", "summary", "proposals", "directions", "teacher", "registration"}
     assert {part for part in student if student[part] != control[part]} == turned
 
 
