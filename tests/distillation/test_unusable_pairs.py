@@ -75,7 +75,7 @@ def test_the_summary_counts_them_and_says_so(tiny, some_blank, tmp_path):
 
 def test_a_track_passes_pairs_that_cannot_be_used_without_a_sample(tiny, some_blank, tmp_path):
     box = Box(40, 30, 24, 20)
-    first = Proposal(box, FoundIn.RGB, 1.0, 1.0, "saliency")
+    first = Proposal(box, FoundIn.RGB, 1.0, "saliency")
     track = Track(first, "rgb", (2, 3, 4), Tracklet((box,) * 3, (True,) * 3))
     tracks = {"take0": [track], "take1": []}
     for unusable, trusted in (("keep", [2, 3, 4]), ("leave_out", [2, 4])):
