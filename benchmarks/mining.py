@@ -163,7 +163,7 @@ def mined_once(rig: Path, workers: int) -> Once:
     return Once(
         index.pairs,
         workers,
-        round(seconds, 1),
+        round(seconds, 3),
         round(_peak_mb(), 1),
         round(workers_peak, 1) if workers > 1 else 0.0,
         round(sum(one.size_bytes for one in index.shards) / 1e6, 1),
