@@ -303,7 +303,7 @@ class DimpOptimiser(SteepestDescent):
         self.bin_displacement = bin_displacement
         self.activation = _activation(score_act, act_param)
         # On the CPU wherever the network is made: on the device meta, where its shapes are asked
-        # for, sums import torch's compiler, and that took half of a start.
+        # for, sums import torch's compiler, and that took a third of a start.
         distances = torch.arange(num_dist_bins, dtype=torch.float64, device="cpu")
         distances = distances * bin_displacement
         linear = target_mask_act == "linear"
