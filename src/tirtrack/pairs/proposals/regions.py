@@ -23,20 +23,16 @@ still and does not differ from a busy background is not found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
 from tirtrack.boxes import Box, suppress_overlapping
-from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.change import change
-from tirtrack.pairs.proposals.merge import ScoredBox, merge
+from tirtrack.pairs.proposals.each_modality import EachModality
 from tirtrack.pairs.proposals.planes import Plane, halve, neighbourhood
 from tirtrack.pairs.proposals.region_measures import Picture, log_odds
-from tirtrack.pairs.proposals.rules import FOUND_LIMITS, Limits, Screen
 from tirtrack.pairs.proposals.saliency import (
     FLAT_LEVELS,
     MAX_ASPECT,
@@ -47,7 +43,6 @@ from tirtrack.pairs.proposals.saliency import (
     working_mask,
     working_planes,
 )
-from tirtrack.pairs.source import Pair
 from tirtrack.read_options import NoData
 from tirtrack.valid_pixels import valid_mask
 
@@ -65,51 +60,15 @@ MEASURED = 600
 MIN_WORKING_PX = 8  # least side of a map in which something can be found
 
 
-class RegionsSettings(BaseModel):
-    """How many boxes, and what they must satisfy.
-
-    Attributes:
-        count: number of boxes per modality, before merging.
-        max_iou: largest overlap of two boxes of one modality.
-        motion: whether to use the neighbours in time, if there are any.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    count: int = Field(5, ge=1, le=100)
-    max_iou: float = Field(0.4, ge=0, lt=1)
-    motion: bool = True
-    limits: Limits = FOUND_LIMITS
-
-
-class Regions:
+class Regions(EachModality):
     """Proposes what stands out or changed in each modality, merged."""
 
     name = "regions"
 
-    def __init__(self, settings: RegionsSettings | None = None) -> None:
-        self.settings = settings or RegionsSettings()
-
-    def identity(self) -> dict[str, Any]:
-        """Name, version, settings; see :class:`Proposer`."""
-        return {"way": self.name, "version": 1, "settings": self.settings.model_dump(mode="json")}
-
-    def propose(
-        self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
-    ) -> ProposalSet:
-        """The boxes of both modalities first, then those of one alone."""
-        near = list(neighbours) if self.settings.motion else []
-        near_rgb = [other.rgb for other in near if other.rgb is not None]
-        rgb = [] if pair.rgb is None else self._find(pair.rgb, near_rgb)
-        tir = self._find(pair.tir, [other.tir for other in near])
-        merged = merge(rgb, tir, self.name)
-        return Screen(pair, self.settings.limits).sort(merged.proposals, merged.rejected)
-
-    def _find(self, image: np.ndarray, neighbours: list[np.ndarray]) -> list[ScoredBox]:
-        found = region_boxes(
-            image, neighbours, count=self.settings.count, max_iou=self.settings.max_iou
-        )
-        return [ScoredBox(box, score) for box, score in found]
+    def find(self, image: np.ndarray, neighbours: Sequence[np.ndarray]) -> list[tuple[Box, float]]:
+        """See :func:`region_boxes`."""
+        settings = self.settings
+        return region_boxes(image, neighbours, count=settings.count, max_iou=settings.max_iou)
 
 
 def region_boxes(

@@ -14,9 +14,10 @@ from tirtrack.errors import PairsError, RequestError, did_you_mean
 from tirtrack.pairs.proposals.base import FoundIn, ProposalSet, Proposer
 from tirtrack.pairs.proposals.centre import Centre, CentreSettings
 from tirtrack.pairs.proposals.detector import Detector, DetectorSettings
+from tirtrack.pairs.proposals.each_modality import EachModalitySettings
 from tirtrack.pairs.proposals.random import Random, RandomSettings
-from tirtrack.pairs.proposals.regions import Regions, RegionsSettings
-from tirtrack.pairs.proposals.saliency import Saliency, SaliencySettings
+from tirtrack.pairs.proposals.regions import Regions
+from tirtrack.pairs.proposals.saliency import Saliency
 from tirtrack.pairs.source import Pair, PairSource, RecentPairs, Recording, unit_of
 from tirtrack.progress import Progress, silent
 
@@ -26,8 +27,8 @@ _WAYS: dict[str, tuple[type[BaseModel], Callable[[Any], Proposer]]] = {
     "centre": (CentreSettings, Centre),
     "detector": (DetectorSettings, Detector),
     "random": (RandomSettings, Random),
-    "regions": (RegionsSettings, Regions),
-    "saliency": (SaliencySettings, Saliency),
+    "regions": (EachModalitySettings, Regions),
+    "saliency": (EachModalitySettings, Saliency),
 }
 BOTH = ("rgb", "tir")
 # Far enough that a walking person leaves most of its place, near enough for a panning camera.

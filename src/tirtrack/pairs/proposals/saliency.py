@@ -20,16 +20,13 @@ several dissimilar parts before a busy background, or one that fills half of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
 from tirtrack.boxes import Box, suppress_overlapping
-from tirtrack.pairs.proposals.base import ProposalSet
-from tirtrack.pairs.proposals.merge import ScoredBox, merge
+from tirtrack.pairs.proposals.each_modality import EachModality
 from tirtrack.pairs.proposals.motion import motion_plane
 from tirtrack.pairs.proposals.planes import (
     Plane,
@@ -39,8 +36,7 @@ from tirtrack.pairs.proposals.planes import (
     integral,
     neighbourhood,
 )
-from tirtrack.pairs.proposals.rules import FOUND_LIMITS, Limits, Screen, grey_levels
-from tirtrack.pairs.source import Pair
+from tirtrack.pairs.proposals.rules import grey_levels
 from tirtrack.read_options import NoData
 from tirtrack.valid_pixels import valid_mask
 
@@ -84,51 +80,15 @@ MEASURES = {
 }
 
 
-class SaliencySettings(BaseModel):
-    """How many boxes, and what they must satisfy.
-
-    Attributes:
-        count: number of boxes per modality, before merging; few, as low ranks are seldom objects.
-        max_iou: largest overlap of two boxes of one modality.
-        motion: whether to use the neighbours in time, if there are any.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    count: int = Field(5, ge=1, le=100)
-    max_iou: float = Field(0.4, ge=0, lt=1)
-    motion: bool = True
-    limits: Limits = FOUND_LIMITS
-
-
-class Saliency:
+class Saliency(EachModality):
     """Proposes what stands out in each modality, merged."""
 
     name = "saliency"
 
-    def __init__(self, settings: SaliencySettings | None = None) -> None:
-        self.settings = settings or SaliencySettings()
-
-    def identity(self) -> dict[str, Any]:
-        """Name, version, settings; see :class:`Proposer`."""
-        return {"way": self.name, "version": 1, "settings": self.settings.model_dump(mode="json")}
-
-    def propose(
-        self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
-    ) -> ProposalSet:
-        """The boxes of both modalities first, then those of one alone."""
-        near = list(neighbours) if self.settings.motion else []
-        near_rgb = [other.rgb for other in near if other.rgb is not None]
-        rgb = [] if pair.rgb is None else self._find(pair.rgb, near_rgb)
-        tir = self._find(pair.tir, [other.tir for other in near])
-        merged = merge(rgb, tir, self.name)
-        return Screen(pair, self.settings.limits).sort(merged.proposals, merged.rejected)
-
-    def _find(self, image: np.ndarray, neighbours: list[np.ndarray]) -> list[ScoredBox]:
-        found = salient_boxes(
-            image, neighbours, count=self.settings.count, max_iou=self.settings.max_iou
-        )
-        return [ScoredBox(box, score) for box, score in found]
+    def find(self, image: np.ndarray, neighbours: Sequence[np.ndarray]) -> list[tuple[Box, float]]:
+        """See :func:`salient_boxes`."""
+        settings = self.settings
+        return salient_boxes(image, neighbours, count=settings.count, max_iou=settings.max_iou)
 
 
 def salient_boxes(
