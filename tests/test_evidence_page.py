@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.evidence import __main__ as main
-from benchmarks.evidence.__main__ import PAGE, run_on_cameras
+from benchmarks.evidence.__main__ import PAGE, README, run_on_cameras
 from benchmarks.evidence.cameras import (
     add_camera,
     place_of,
@@ -28,6 +28,7 @@ from benchmarks.evidence.page import (
     made_part,
     picture,
     read_results,
+    readme_part,
     rgb_sentence,
     write_page,
 )
@@ -205,8 +206,9 @@ def test_results_of_other_best_arms_on_a_camera_are_refused(tmp_path):
 
 def test_the_page_and_its_picture_are_made_from_the_kept_results():
     results = read_results(PLAN, COMMITTED)
-    made = PAGE.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
-    assert made == made_part(results), "run python -m benchmarks.evidence --page"
+    for page, part in ((PAGE, made_part(results)), (README, readme_part(results))):
+        made = page.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
+        assert made == part, "run python -m benchmarks.evidence --page"
     if bars := bars_of(results):
         assert (DOCS / PICTURE).read_text("utf-8") == picture(results, bars)
 
@@ -294,13 +296,15 @@ def test_the_page_begins_with_three_sentences_then_table_and_figure(tmp_path):
         pytest.param(
             [0.1, 0.3, 0.9],
             [0.35, 0.45, 0.55],
-            "success: no gain from RGB is shown, so the goal is not reached so far.",
+            "success: no gain from RGB is shown, so the goal (0.5 of what true boxes add) is not "
+            "reached so far.",
             id="half, and not above zero",
         ),
         pytest.param(
             [0.1, 0.2, 0.3],
             [0.35, 0.45, 0.55],
-            "success: no gain from RGB is shown, so the goal is not reached so far.",
+            "success: no gain from RGB is shown, so the goal (0.5 of what true boxes add) is not "
+            "reached so far.",
             id="below TIR alone",
         ),
         pytest.param(
@@ -416,13 +420,25 @@ def test_the_figure_has_a_row_for_each_arm_with_its_interval(tmp_path):
     assert places == sorted(places)
 
 
-def test_a_page_is_written_between_its_marks(tmp_path):
-    page = tmp_path / "evidence.md"
-    page.write_text(f"before\n{BEGIN}old\n{END}after\n", encoding="utf-8")
+def test_pages_are_written_between_their_marks(tmp_path):
+    page, readme = tmp_path / "evidence.md", tmp_path / "README.md"
+    for file in (page, readme):
+        file.write_text(f"before\n{BEGIN}old\n{END}after\n", encoding="utf-8")
     results = kept_toy(tmp_path / "figures", *TOY)
-    write_page(results, page)
+    write_page(results, page, readme)
     assert page.read_text("utf-8") == f"before\n{BEGIN}{made_part(results)}{END}after\n"
+    assert readme.read_text("utf-8") == f"before\n{BEGIN}{readme_part(results)}{END}after\n"
+    assert made_part(results).startswith(readme_part(results))
+    assert "## Question" not in readme_part(results)
     assert (tmp_path / PICTURE).is_file()
+
+
+def test_a_page_without_marks_is_left_as_it_is(tmp_path):
+    page = tmp_path / "evidence.md"
+    page.write_text("all by hand\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="must hold the marks"):
+        write_page(kept_toy(tmp_path / "figures"), page, page)
+    assert page.read_text("utf-8") == "all by hand\n"
 
 
 def test_kept_results_stand_in_the_order_of_the_plan(tmp_path):

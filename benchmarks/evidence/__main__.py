@@ -40,6 +40,7 @@ from tirtrack.errors import RequestError
 from tirtrack.files import write_text
 
 PAGE = ROOT / "docs" / "evidence.md"
+README = ROOT / "README.md"
 
 
 def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: int) -> list[str]:
@@ -154,7 +155,9 @@ def options_of() -> argparse.Namespace:
     parser.add_argument(
         "--cameras", nargs="*", help="evaluate the best arms on other cameras instead: all, or NAME"
     )
-    parser.add_argument("--page", action="store_true", help=f"write {PAGE.name}, run nothing")
+    parser.add_argument(
+        "--page", action="store_true", help=f"write {PAGE.name} and {README.name}, run nothing"
+    )
     parser.add_argument("--workers", type=int, default=2)
     return parser.parse_args()
 
@@ -176,7 +179,7 @@ def run_asked(options: argparse.Namespace) -> Iterable[str]:
     """Run what the options ask for; one line for each part that failed."""
     plan = read_plan(options.plan)
     if options.page:
-        write_page(read_results(plan, options.figures), PAGE)
+        write_page(read_results(plan, options.figures), PAGE, README)
         return []
     if options.cameras is None:
         return run_arms(plan, options)

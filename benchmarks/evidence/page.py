@@ -1,6 +1,7 @@
-"""docs/evidence.md: the part that is made from kept results, and its picture.
+"""docs/evidence.md: the part that is made from kept results, and its picture; README.md has the
+beginning of it.
 
-The part stands between two marks; what stands outside of them is written by hand.
+What is made stands between two marks; what stands outside of them is written by hand.
 """
 
 from __future__ import annotations
@@ -118,17 +119,19 @@ def _answer(file: Path, folder: Path, parts: Sequence[tuple[str, str | int]]) ->
     return Answer(_content(file), len(missing), len(parts))
 
 
-def write_page(results: Results, page: Path) -> None:
-    """Write the made part of the page, and its picture beside the page if there is any result.
+def write_page(results: Results, page: Path, readme: Path) -> None:
+    """Write the made parts of the page and of the first page, and the picture beside the page if
+    there is any result.
 
     Raises:
-        ValueError: the page lacks the marks.
+        ValueError: one of the pages lacks the marks.
     """
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise ValueError(f"{page} must hold the marks that the made part stands between")
-    write_text(page, f"{before}{BEGIN}{made_part(results)}{END}{after}")
+    for file, part in ((page, made_part(results)), (readme, readme_part(results))):
+        before, _, rest = file.read_text(encoding="utf-8").partition(BEGIN)
+        _, mark, after = rest.partition(END)
+        if not mark:
+            raise ValueError(f"{file} must hold the marks that the made part stands between")
+        write_text(file, f"{before}{BEGIN}{part}{END}{after}")
     if bars := bars_of(results):
         write_text(page.parent / PICTURE, picture(results, bars))
 
@@ -152,9 +155,17 @@ def bars_of(results: Results) -> list[Bar]:
 
 def made_part(results: Results) -> str:
     """What stands between the marks: three sentences, table and figure, then the details."""
-    blocks = [*_first_blocks(results), *_answers(results), *_details(results)]
+    blocks = [*_first_blocks(results)]
+    if bars_of(results):
+        blocks.append(f"![every arm minus the baseline]({PICTURE.as_posix()})")
+    blocks += [*_answers(results), *_details(results)]
     blocks += ["## How many comparisons", _made(comparisons_text(results))]
     return "\n".join(f"{block}\n" for block in blocks)
+
+
+def readme_part(results: Results) -> str:
+    """What stands between the marks of the first page: three sentences and the table."""
+    return "\n".join(f"{block}\n" for block in _first_blocks(results))
 
 
 def _first_blocks(results: Results) -> Iterator[str]:
@@ -163,8 +174,6 @@ def _first_blocks(results: Results) -> Iterator[str]:
     yield _made(_listed("\n".join(sentences)))
     if BASELINE in results.records:
         yield _made(table.summary(results.plan, results.records))
-    if bars_of(results):
-        yield f"![every arm minus the baseline]({PICTURE.as_posix()})"
 
 
 def _answers(results: Results) -> Iterator[str]:
@@ -248,7 +257,10 @@ def rgb_sentence(results: Results) -> str:
     if found.share is None:
         return f"{added}; true boxes are not above TIR alone, so there is no answer{so_far}."
     if found.gained.low <= 0:
-        return f"{added}: no gain from RGB is shown, so the goal is not reached{so_far}."
+        return (
+            f"{added}: no gain from RGB is shown, so the goal ({plan.thresholds.share_closed:g} of "
+            f"what true boxes add) is not reached{so_far}."
+        )
     reached = "reached" if found.is_reached else "not reached"
     return (
         f"{added}, {found.share:.2f} of what true boxes add, where the goal is "
