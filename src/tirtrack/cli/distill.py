@@ -34,9 +34,8 @@ from tirtrack.cli.options import (
     Workers,
     command_line,
     named_path,
+    pairing_of,
     print_file,
-    read_options,
-    rig_in,
 )
 from tirtrack.errors import RequestError
 
@@ -100,17 +99,22 @@ def command(
     """
     from tirtrack.cli.progress_line import progress
     from tirtrack.distillation.run import recipe_for
-    from tirtrack.pairs import Pairing
     from tirtrack.verbs import distill
 
-    tir_options = read_options(
+    pairing = pairing_of(
+        rgb=rgb,
+        tir=tir,
+        layout=layout,
+        match=match,
+        max_gap=max_gap,
+        delay=delay,
         no_data=no_data,
         channel=channel,
         byte_order=byte_order,
         picture=picture,
         palette=palette,
+        rig=rig,
     )
-    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout, rig=rig_in(rig))
     named = recipe or ("" if out else recipe_for(baseline, pairs, pairing))
     file = out or Path("runs") / f"distill-{Path(named).stem}.safetensors"
     with progress() as live:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 if TYPE_CHECKING:
-    from tirtrack.pairs.rig import Rig
+    from tirtrack.pairs import Pairing
     from tirtrack.read_options import ReadOptions
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
@@ -189,11 +189,42 @@ Delay = Annotated[
 ]
 
 
-def rig_in(file: Path | None) -> Rig | None:
-    """The rig in a file that was given, if one was."""
-    from tirtrack.pairs.rig import read_rig
+def pairing_of(
+    *,
+    rgb: str | None,
+    tir: str | None,
+    layout: str | None,
+    match: str | None,
+    max_gap: float | None,
+    delay: int,
+    no_data: str | None,
+    channel: int | None,
+    byte_order: str | None,
+    picture: str | None,
+    palette: str | None,
+    rig: Path | None = None,
+) -> Pairing:
+    """How pairs are found and read, from the options of a command line.
 
-    return None if file is None else read_rig(file)
+    Raises:
+        RequestError: one of them has no such value.
+        PairsError: the rig cannot be read, or not be trusted.
+    """
+    from tirtrack.pairs import Pairing, read_rig
+
+    tir_options = read_options(
+        no_data=no_data, channel=channel, byte_order=byte_order, picture=picture, palette=palette
+    )
+    return Pairing(
+        rgb,
+        tir,
+        match,
+        max_gap,
+        delay,
+        tir_options,
+        layout=layout,
+        rig=None if rig is None else read_rig(rig),
+    )
 
 
 def command_line() -> str:

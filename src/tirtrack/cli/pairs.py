@@ -33,9 +33,8 @@ from tirtrack.cli.options import (
     Workers,
     named_path,
     named_place,
+    pairing_of,
     print_json,
-    read_options,
-    rig_in,
 )
 
 if TYPE_CHECKING:
@@ -111,21 +110,27 @@ def inspect(
     recording cannot be used.
     """
     from tirtrack.cli.progress_line import progress
-    from tirtrack.pairs import Pairing, proposer
+    from tirtrack.pairs import proposer
     from tirtrack.pairs.inspect import inspect_pairs
     from tirtrack.pairs.inspection_folder import SHEET_NAME
 
     options = {"boxes": boxes, "model": model}
     given = {name: value for name, value in options.items() if value is not None}
     proposes = proposer(way.value, **given)
-    tir_options = read_options(
+    pairing = pairing_of(
+        rgb=rgb,
+        tir=tir,
+        layout=layout,
+        match=match,
+        max_gap=max_gap,
+        delay=delay,
         no_data=no_data,
         channel=channel,
         byte_order=byte_order,
         picture=picture,
         palette=palette,
+        rig=rig,
     )
-    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout, rig=rig_in(rig))
     folder = out or Path("runs") / f"pairs-{paths[0].resolve().name}"
     with progress() as live:
         found = inspect_pairs(
@@ -177,9 +182,15 @@ def register(
     that cannot be trusted is not written.
     """
     from tirtrack.cli.progress_line import progress
-    from tirtrack.pairs import Pairing, register_pairs
+    from tirtrack.pairs import register_pairs
 
-    tir_options = read_options(
+    pairing = pairing_of(
+        rgb=rgb,
+        tir=tir,
+        layout=layout,
+        match=match,
+        max_gap=max_gap,
+        delay=delay,
         no_data=no_data,
         channel=channel,
         byte_order=byte_order,
@@ -190,7 +201,7 @@ def register(
         rig = register_pairs(
             paths,
             out,
-            pairing=Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout),
+            pairing=pairing,
             force=force,
             progress=live,
         )
@@ -248,22 +259,27 @@ def mine(
     distill and inspect take the folder of shards in place of the folders that were mined.
     """
     from tirtrack.cli.progress_line import progress
-    from tirtrack.pairs import Pairing, mine_pairs
+    from tirtrack.pairs import mine_pairs
 
-    tir_options = read_options(
+    pairing = pairing_of(
+        rgb=rgb,
+        tir=tir,
+        layout=layout,
+        match=match,
+        max_gap=max_gap,
+        delay=delay,
         no_data=no_data,
         channel=channel,
         byte_order=byte_order,
         picture=picture,
         palette=palette,
+        rig=rig,
     )
     with progress() as live:
         index = mine_pairs(
             paths,
             out,
-            pairing=Pairing(
-                rgb, tir, match, max_gap, delay, tir_options, layout=layout, rig=rig_in(rig)
-            ),
+            pairing=pairing,
             licence=licence,
             shard_mb=shard_mb,
             max_bad=max_bad,
