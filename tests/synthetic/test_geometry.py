@@ -17,6 +17,7 @@ from tirtrack.synthetic import (
     render_sequence,
 )
 from tirtrack.synthetic.actors import Look
+from tirtrack.synthetic.clocks import seen_by_tir
 from tirtrack.synthetic.outlines import pooled, raster, whole_extent
 from tirtrack.synthetic.painter import views
 from tirtrack.synthetic.plan import ScenePlan
@@ -171,6 +172,41 @@ def test_delayed_tir_shows_what_rgb_showed_before():
     facts = render_plan(late).facts
     assert facts.delay_ticks == 1
     assert facts.boxes_tir[1:] == pytest.approx(facts.boxes_rgb[:-1])
+
+
+UNMOVED = {"rig_scale": (1.0, 1.0), "rig_shift": 0.0, "rig_parallax": 0.0}
+
+
+@pytest.mark.parametrize("late", [1.5, -2.25])
+def test_tir_may_be_late_or_early_by_parts_of_a_frame(late: float):
+    settings_ = ALONE.model_copy(update={"clock_offset_frames": 3.0, **UNMOVED})
+    plan = draw_plan((24, 1), 12, settings=settings_, kind="vehicle", daylight="sun")
+    assert abs(plan.rig.offset_ticks) <= 3.0
+    assert plan.ticks == tuple(range(3, 15)), "no frame shows an instant that was not drawn"
+    late_plan = replace(plan, rig=replace(plan.rig, offset_ticks=late))
+    facts = render_plan(late_plan).facts
+    instants = np.arange(12) - late
+    inside = (instants >= 0) & (instants <= 11)
+    expected = np.interp(instants[inside], np.arange(12), facts.boxes_rgb[:, 0])
+    assert facts.boxes_tir[inside, 0] == pytest.approx(expected, abs=0.3)
+    assert np.ptp(expected) > 3.0, "else a late frame would look like one in time"
+
+
+def test_the_offset_of_a_drifting_clock_grows_with_time():
+    settings_ = ALONE.model_copy(update={"clock_drift": 600.0, **UNMOVED})
+    plan = draw_plan((24, 1), 25, settings=settings_, kind="vehicle", daylight="sun")
+    assert abs(plan.rig.drift) <= 600 / (60 * 25.0)
+    seen = seen_by_tir(replace(plan, rig=replace(plan.rig, drift=0.25)))
+    first, last = plan.ticks[0], plan.ticks[-1]
+    x = plan.actors[0].feet[:, 0]
+    assert seen.actors[0].feet[first, 0] == pytest.approx(x[first])
+    assert seen.actors[0].feet[last, 0] == pytest.approx(x[last - 6])
+    assert seen.camera.center_xy[last] == pytest.approx(plan.camera.center_xy[last - 6])
+
+
+def test_without_a_clock_of_its_own_tir_sees_the_plan_itself():
+    plan = draw_plan((24, 1), 6)
+    assert seen_by_tir(plan) is plan
 
 
 def test_near_things_shift_against_far_ones_when_the_camera_sways():

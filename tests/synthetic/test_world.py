@@ -269,3 +269,16 @@ def test_settings_are_closed_and_frozen():
         WorldSettings(brightness=1.0)
     with pytest.raises(ValueError, match="frozen"):
         WorldSettings().width = 10
+
+
+def test_a_world_without_clocks_is_described_as_before_there_were_any():
+    """Folders of worlds in caches are named by this, and ``world.json`` holds it."""
+    for name in ("standard", "unregistered"):
+        assert not [key for key in difficulty(name).model_dump() if key.startswith("clock")]
+    late = WorldSettings(clock_offset_frames=10.0, clock_drift=1.0)
+    assert WorldSettings.model_validate_json(late.model_dump_json()) == late
+    assert late.model_dump()["clock_drift"] == 1.0
+
+
+def test_the_name_of_a_cached_world_is_the_one_it_always_had():
+    assert writing.cached_name("small", seed=0) == "small-bba768b9dc0261e6"

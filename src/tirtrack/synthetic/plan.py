@@ -82,12 +82,16 @@ class Rig:
         shift_xy: shift of TIR against RGB, pixels.
         parallax: further shift along x of things in the near layer, pixels.
         delay_ticks: delay of the TIR camera, ticks.
+        offset_ticks: further time offset of TIR at the first frame, ticks; negative: early.
+        drift: ticks by which that offset grows in each tick.
     """
 
     scale: float
     shift_xy: tuple[float, float]
     parallax: float
     delay_ticks: int
+    offset_ticks: float = 0.0
+    drift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -396,12 +400,22 @@ def _backdrop(seed: Sequence[int], stage: _Stage) -> list[Prop]:
 def _rig(seed: Sequence[int], settings: WorldSettings) -> Rig:
     rng = stream(seed, "rig")
     angle, shift = rng.uniform(0, 2 * np.pi), rng.uniform(0, settings.rig_shift)
+    clock = stream(seed, "clock")
+    late, drift = settings.clock_offset_frames, settings.clock_drift
     return Rig(
         float(rng.uniform(*settings.rig_scale)),
         (float(shift * np.cos(angle)), float(shift * np.sin(angle))),
         float(rng.uniform(0, settings.rig_parallax)),
         int(rng.integers(settings.delay_frames + 1)),
+        float(clock.uniform(-late, late)),
+        float(clock.uniform(-drift, drift)) / (60 * settings.frame_rate_hz),
     )
+
+
+def _clock_margin(settings: WorldSettings, ticks: int) -> int:
+    """Ticks before and after a sequence that only a TIR camera with a clock of its own may show."""
+    grown = settings.clock_drift * ticks / (60 * settings.frame_rate_hz)
+    return int(np.ceil(settings.clock_offset_frames + grown))
 
 
 def _share(rng: np.random.Generator, names: Sequence[str], weights: Sequence[float]) -> str:
@@ -437,6 +451,8 @@ def draw_plan(
     leaves = bool(rng.random() < settings.leave_share)
     kind, daylight = kind or drawn, daylight or hour
     ticks = (frames - 1) * spacing + 1
+    margin = _clock_margin(settings, ticks)
+    ticks += 2 * margin
     leaves = leaves and ticks >= SHORTEST_EXCURSION
     mode = "static" if leaves and mode in ("pan", "follow") else mode
     zoom = float(rng.uniform(1.1, settings.zoom_most)) if rng.random() < settings.zoom_share else 1
@@ -465,7 +481,7 @@ def draw_plan(
         crossover_x=_crossover(seed, target, settings, _width_px(kind, px)),
         snow=bool(climate.air_kelvin < SNOW_KELVIN and stream(seed, "snow").random() < 0.5),
         rig=_rig(seed, settings),
-        ticks=tuple(range(0, ticks, spacing)),
+        ticks=tuple(range(margin, ticks - margin, spacing)),
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tirtrack.synthetic.backdrop import build_stage
 from tirtrack.synthetic.cameras import Agc, RgbCamera, TirCamera, draw_agc
+from tirtrack.synthetic.clocks import seen_by_tir
 from tirtrack.synthetic.facts import SequenceFacts, gather_facts
 from tirtrack.synthetic.painter import Painter, Puppets, Sighting
 from tirtrack.synthetic.plan import ScenePlan, draw_plan
@@ -71,7 +72,9 @@ def render_frames(plan: ScenePlan, *, rgb: bool = True) -> Iterator[RenderedFram
     rgb_painter = Painter(
         plan, stage, tir=False, shutter_share=rgb_camera.shutter_share, puppets=puppets
     )
-    tir_painter = Painter(plan, stage, tir=True, shutter_share=_TIR_SHUTTER_SHARE, puppets=puppets)
+    tir_painter = Painter(
+        seen_by_tir(plan), stage, tir=True, shutter_share=_TIR_SHUTTER_SHARE, puppets=puppets
+    )
     for tick in plan.ticks:
         kelvin, in_tir = tir_painter.paint(max(tick - plan.rig.delay_ticks, 0))
         counts = tir_camera.measure(kelvin[0], plan.seed, tick)

@@ -7,9 +7,9 @@ things that happen in real footage, not from what a method can or cannot do.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from tirtrack.errors import RequestError, did_you_mean
 
@@ -62,6 +62,9 @@ class WorldSettings(_Frozen):
         rig_shift: largest shift of TIR against RGB, pixels.
         rig_parallax: largest further shift of near things, pixels.
         delay_frames: largest delay of the TIR camera.
+        clock_offset_frames: largest time offset of the TIR camera, early or late, frames, with
+            fractions.
+        clock_drift: largest change of that offset, either way, frames per minute.
     """
 
     width: int = 320
@@ -105,6 +108,17 @@ class WorldSettings(_Frozen):
     rig_shift: float = 3.0
     rig_parallax: float = 2.0
     delay_frames: int = 0
+    clock_offset_frames: float = 0.0
+    clock_drift: float = 0.0
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Settings of a world without a clock of its own are described as they always were."""
+        described: dict[str, Any] = dump(self)
+        for name in ("clock_offset_frames", "clock_drift"):
+            if described.get(name) == 0.0:
+                del described[name]
+        return described
 
 
 DIFFICULTIES: dict[str, WorldSettings] = {
