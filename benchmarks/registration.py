@@ -2,6 +2,7 @@
 
     python -m benchmarks.registration --out docs/figures/registration.json
     python -m benchmarks.registration --only affine --even
+    python -m benchmarks.registration --only time --out docs/figures/time_offset.json
 
 Known maps: those of ``misaligned/affine`` (each pair its own rig), and random ones by which TIR of
 every registered set is warped (several pairs of a recording, one rig; scale 0.7 to 1.4, shift up to
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,20 @@ import numpy as np
 from tirtrack.files import write_json
 from tirtrack.media import read_image
 from tirtrack.pairs import open_pairs
+from tirtrack.pairs.likeness import thumbnail
 from tirtrack.pairs.registering import pictures_of
 from tirtrack.pairs.rig import Rig
 from tirtrack.pairs.rig_search import LARGE, PairPictures, find_rig
 from tirtrack.pairs.spreading import spread
+from tirtrack.pairs.time_offset import (
+    MOST_WINDOWS,
+    SIDE,
+    WINDOW,
+    Window,
+    measure_time_offset,
+)
 from tirtrack.resampling import resampled_at
+from tirtrack.synthetic import WorldSettings, draw_plan, render_frames
 
 DATA = Path("../shared/data/pairs")
 SIZE_WH = (640, 480)
@@ -40,6 +50,10 @@ SHIFT_PX = 40.0
 TURN_DEG = 1.0
 TILT = 2e-5  # of the homography, per pixel
 LIMIT_PX = 2.0
+LATE = WorldSettings(clock_offset_frames=10.0, clock_drift=2.0)
+LATE_FRAMES = 1500  # a minute
+LATE_RECORDINGS = 24
+LATE_SEEDS = {0: 900, 1: 901}  # by the remainder of stems: to fit to, to report
 
 
 @dataclass(frozen=True)
@@ -200,6 +214,7 @@ SETS: dict[str, Callable[[int], Iterator[Case]]] = {
     "unrelated": unrelated,
 }
 WARPS = "warps"
+TIME = "time"
 
 
 def residual_px(case: Case, rig: Rig) -> float:
@@ -234,6 +249,90 @@ def measured(name: str, cases: Iterable[Case]) -> dict[str, object]:
     return {**found, "rows": rows}
 
 
+@dataclass(frozen=True)
+class LateRecording:
+    """Windows of a recording whose TIR is late, and by how much at its first and last frame."""
+
+    name: str
+    windows: Sequence[Window]
+    first_frames: float
+    last_frames: float
+
+
+def late_recording(seed: int, number: int) -> LateRecording:
+    """A recording of the synthetic world, rendered where windows lie."""
+    plan = draw_plan((seed, number), LATE_FRAMES, settings=LATE)
+    starts = np.linspace(0, LATE_FRAMES - WINDOW, MOST_WINDOWS).astype(int)
+    ticks = [plan.ticks[start + k] for start in starts for k in range(WINDOW)]
+    small = [
+        (thumbnail(np.asarray(frame.rgb), SIDE), thumbnail(frame.tir, SIDE))
+        for frame in render_frames(replace(plan, ticks=tuple(ticks)))
+    ]
+    rgb, tir = (
+        np.stack([one[side] for one in small]).reshape(MOST_WINDOWS, WINDOW, *small[0][0].shape)
+        for side in (0, 1)
+    )
+    windows = [Window(*one) for one in zip(map(int, starts), rgb, tir, strict=True)]
+    kinds = f"{plan.camera.mode} camera, {plan.actors[0].kind}, {plan.light.daylight}"
+    first = plan.rig.offset_ticks
+    return LateRecording(kinds, windows, first, first + plan.rig.drift * (LATE_FRAMES - 1))
+
+
+def time_row(late: LateRecording) -> dict[str, object]:
+    """What was found of a recording, and how far it lies from what is known."""
+    found = measure_time_offset(late.windows)
+    row: dict[str, object] = {
+        "case": late.name,
+        "offset_frames": round(late.first_frames, 2),
+        "drift_per_minute": round(late.last_frames - late.first_frames, 2),
+        "told": found is not None,
+    }
+    if found is None:
+        return row
+    grown = found.drift_per_1000 * (LATE_FRAMES - 1) / 1000
+    wrong = [found.frames - late.first_frames, found.frames + grown - late.last_frames]
+    return {
+        **row,
+        "found_frames": round(found.frames, 2),
+        "found_per_minute": round(grown, 2),
+        "error_frames": round(abs(float(np.mean(wrong))), 2),
+        "error_at_ends_frames": round(float(np.abs(wrong).max()), 2),
+        "error_per_minute": round(abs(wrong[1] - wrong[0]), 2),
+    }
+
+
+def measured_times(remainder: int) -> dict[str, object]:
+    """The table of time offsets."""
+    rows, before, unrelated_told = [], None, 0
+    for number in range(LATE_RECORDINGS):
+        late = late_recording(LATE_SEEDS[remainder], number)
+        rows.append(time_row(late))
+        print(f"  {rows[-1]}", flush=True)
+        if before is not None:
+            mixed = [
+                replace(a, tir=b.tir) for a, b in zip(late.windows, before.windows, strict=True)
+            ]
+            unrelated_told += measure_time_offset(mixed) is not None
+        before = late
+    told = [row for row in rows if row["told"]]
+    drifting = [row for row in told if abs(float(str(row["drift_per_minute"]))) >= 1]
+    found = {
+        "set": TIME,
+        "cases": len(rows),
+        "told": len(told),
+        "drifting": len(drifting),
+        "drift_seen": sum(row["found_per_minute"] != 0 for row in drifting),
+        "unrelated": LATE_RECORDINGS - 1,
+        "unrelated_told": unrelated_told,
+    }
+    for name in ("error_frames", "error_at_ends_frames", "error_per_minute"):
+        errors = [float(str(row[name])) for row in told]
+        found[f"median_{name}"] = round(float(np.median(errors)), 2)
+        found[f"largest_{name}"] = max(errors)
+    print(found, flush=True)
+    return {**found, "rows": rows}
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(
@@ -241,13 +340,17 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="write the table as JSON")
     parser.add_argument("--even", action="store_true", help="the stems that settings are fitted to")
-    parser.add_argument("--only", nargs="+", choices=[*SETS, WARPS], help="some sets (all of them)")
+    parser.add_argument(
+        "--only", nargs="+", choices=[*SETS, WARPS, TIME], help="some sets (all but time)"
+    )
     arguments = parser.parse_args()
     remainder = 0 if arguments.even else 1
     chosen = arguments.only or [*SETS, WARPS]
     results = [measured(name, cases(remainder)) for name, cases in SETS.items() if name in chosen]
     if WARPS in chosen:
         results += [measured(name, cases) for name, cases in known_warps(remainder)]
+    if TIME in chosen:
+        results.append(measured_times(remainder))
     if arguments.out:
         write_json(
             arguments.out,

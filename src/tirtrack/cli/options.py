@@ -180,12 +180,15 @@ RigFile = Annotated[
         "--rig",
         parser=named_path,
         metavar="FILE",
-        help="Map from RGB to TIR pixels, as `tirtrack pairs register` writes it.",
+        help="Map from RGB to TIR pixels and time offset, a file of `tirtrack pairs register`.",
     ),
 ]
 Delay = Annotated[
     int,
-    typer.Option(metavar="FRAMES", help="Number of frames by which TIR is late; negative: early."),
+    typer.Option(
+        metavar="FRAMES",
+        help="Number of frames by which TIR is late; negative: early. That of --rig is added.",
+    ),
 ]
 
 

@@ -176,7 +176,8 @@ def register(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the map from RGB to TIR pixels of two cameras that are fixed together.
+    """Find the map from RGB to TIR pixels of two cameras that are fixed together, and how late TIR
+    is in their videos.
 
     All recordings must be of this rig. distill, inspect and mine take the file after --rig. A map
     that cannot be trusted is not written.
@@ -389,10 +390,11 @@ def _recording_line(facts: RecordingFacts, unit: str, *, with_layout: bool) -> s
         measured = f"; offset not measurable in any of {offset.tested}"
     if offset.usable:
         measured = f"; offset {_offset(offset)}, {offset.usable} of {offset.tested} usable"
+    time = "" if facts.time is None else f"; {facts.time.in_words()}"
     layout = f"; {facts.description[0]}" if with_layout and facts.description else ""
     return (
         f"{facts.name}: {_count(facts.pairs, unit)} {kind}, {_listed(facts.sizes)}, TIR "
-        f"{_listed(facts.tir_depths)}{measured}{layout}"
+        f"{_listed(facts.tir_depths)}{measured}{time}{layout}"
     )
 
 

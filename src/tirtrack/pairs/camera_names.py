@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tirtrack.errors import RequestError, did_you_mean
-from tirtrack.pairs.rig import Rig
+from tirtrack.pairs.rig import Rig, TimeOffset
 from tirtrack.read_options import AS_STORED, ReadOptions
 
 MODALITIES = ("rgb", "tir")
@@ -50,13 +50,13 @@ class Pairing:
         max_gap_s: the longest time between the frames of a pair that are matched by time, in
             seconds; ``None``: half a frame interval of the faster camera.
         delay_frames: number N of frames by which TIR is late: TIR frame k + N belongs to RGB frame
-            k; negative: TIR comes early.
+            k; negative: TIR comes early. A rig's time offset is added to it.
         tir_options: options for reading TIR where the files leave it open: value without
             measurement, sample of each pixel, byte order, part of a radiometric JPEG, palette.
         tir_alone: whether RGB is left unread where there is any, and may be missing.
         layout: name of the layout (``tirtrack.pairs.layouts``); ``None``: as the folder suggests.
-        rig: map from RGB to TIR pixels, as ``tirtrack pairs register`` finds it; ``None``: both
-            cameras show the same field of view.
+        rig: map from RGB to TIR pixels and time offset of videos, as ``tirtrack pairs register``
+            finds them; ``None``: both cameras show the same field of view.
         any_aspect: whether TIR of another aspect ratio than RGB is stretched onto it, so that pairs
             can be read before they are registered.
 
@@ -123,6 +123,11 @@ class Pairing:
     def by_time(self) -> bool:
         """Whether to match by time; a given gap implies it."""
         return self.match == Match.TIME or self.max_gap_s is not None
+
+    @property
+    def time(self) -> TimeOffset | None:
+        """The rig's time offset, if it has one."""
+        return None if self.rig is None else self.rig.time
 
     def name_of(self, modality: str) -> str | None:
         """The name that the user gave, without the blanks around it."""

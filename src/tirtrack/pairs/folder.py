@@ -441,7 +441,9 @@ def recording_places(folder: AnyPath, name: str, pairing: Pairing) -> list[Recor
         raise PairsError("there is no such folder", folder, "check the path")
     pairs, alone = _places(folder, pairing)
     if alone or pairing.tir_alone:  # nothing to match by time, or to take later
-        pairing = replace(pairing, match=None, max_gap_s=None, delay_frames=0, tir_alone=True)
+        pairing = replace(
+            pairing, match=None, max_gap_s=None, delay_frames=0, tir_alone=True, rig=None
+        )
     places = pairs or alone
     if not places and folder.is_file():
         raise _no_tir_video(folder)

@@ -41,6 +41,7 @@ from tirtrack.pairs.registration import (
     measure_offset,
     summarise,
 )
+from tirtrack.pairs.rig import TimeOffset
 from tirtrack.pairs.source import (
     Pair,
     PairSource,
@@ -52,6 +53,7 @@ from tirtrack.pairs.source import (
 )
 from tirtrack.pairs.source_views import CanRegister, registered
 from tirtrack.pairs.spreading import spread
+from tirtrack.pairs.time_offset import time_offsets
 from tirtrack.progress import Progress, silent
 from tirtrack.remote import AnyPath, on_disk
 from tirtrack.valid_pixels import share_text
@@ -177,7 +179,11 @@ def _inspection(
         proposals |= dict.fromkeys(tally.left_out, ProposalSet((), ()))
     damaged = [damage for tally in tallies for damage in tally.damaged]
     doubts = look_for_doubts(source, progress=progress)
-    facts = [tally.facts(doubt) for tally, doubt in zip(tallies, doubts, strict=True)]
+    times = time_offsets(source)
+    facts = [
+        tally.facts(doubt, times.get(doubt.name))
+        for tally, doubt in zip(tallies, doubts, strict=True)
+    ]
     offset = summarise([offset for tally in tallies for offset in tally.offsets])
     rates = proposal_rates(sets, proposing.proposer.name)
     return Inspection(
@@ -228,7 +234,7 @@ class _Tally:
             self._resampled_from = "{}x{}".format(*pair.tir_stored_wh)
         return pair
 
-    def facts(self, doubts: RecordingDoubts) -> RecordingFacts:
+    def facts(self, doubts: RecordingDoubts, time: TimeOffset | None) -> RecordingFacts:
         """The recording's entry."""
         return RecordingFacts(
             name=self._recording.name,
@@ -245,6 +251,7 @@ class _Tally:
             judged=self.judged,
             unusable=counted_reasons(self.left_out.values()),
             doubts=doubts,
+            time=time,
         )
 
 
@@ -270,6 +277,7 @@ def _warnings(
             "below)"
         )
     found += sentences([one.doubts for one in facts])
+    found += [_late(one) for one in facts if _is_late(one)]
     found += _mixed_depths(facts)
     for one in facts:
         if one.unusable and one.doubts.main_reason is None:  # else a sentence has said so
@@ -306,6 +314,21 @@ def _warnings(
             "random boxes stand there"
         )
     return found
+
+
+def _is_late(one: RecordingFacts) -> bool:
+    """Whether a time offset takes other frames, and no sentence before has said enough of it."""
+    if one.time is None or not one.time.moves(one.pairs):
+        return False
+    return one.doubts.delay is None or one.time.drift_per_1000 != 0
+
+
+def _late(one: RecordingFacts) -> str:
+    said = "" if one.time is None else one.time.in_words()
+    return (
+        f"{one.name}: frames of a pair are not of one instant: {said}; register the rig once "
+        "(`tirtrack pairs register`) and give --rig, which takes the TIR frame that is nearest"
+    )
 
 
 def _mixed_depths(facts: Sequence[RecordingFacts]) -> list[str]:

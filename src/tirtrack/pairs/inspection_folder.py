@@ -20,6 +20,7 @@ from tirtrack.pairs.contact_sheet import contact_sheet
 from tirtrack.pairs.doubts import RecordingDoubts
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.registration import OffsetSummary
+from tirtrack.pairs.rig import TimeOffset
 from tirtrack.pairs.source import Manifest, PairSource
 from tirtrack.pairs.tracklets import Track
 from tirtrack.stored import Stored, read_stored, write_stored
@@ -49,6 +50,7 @@ class RecordingFacts(Stored):
         judged: number of sampled pairs of which it was judged whether they can be used.
         unusable: number of these that cannot be used, by reason; they got no boxes.
         doubts: measured doubts that its pairs are real pairs.
+        time: time offset of TIR in its pairs; ``None`` where it cannot be told.
     """
 
     name: str
@@ -65,6 +67,7 @@ class RecordingFacts(Stored):
     judged: int = 0
     unusable: Mapping[str, int] = {}
     doubts: RecordingDoubts = RecordingDoubts()
+    time: TimeOffset | None = None
 
 
 class Damage(Stored):

@@ -209,11 +209,12 @@ class _Packing:
 def _stored(
     take: Take, place: RecordingPlace, recording: Recording, source: FolderPairs, first_sample: int
 ) -> StoredRecording:
-    if isinstance(take, SplitTake) and take.delay_frames and not take.holds_video:
+    moved = isinstance(take, SplitTake) and any(rgb != tir for rgb, tir in take.places)
+    if moved and not holds_videos(take):
         raise PairsError(
-            "images that hold both cameras cannot go into shards with a delay",
+            "images that hold both cameras cannot go into shards with a delay or time offset",
             take.name,
-            "leave --delay out, or cut the images into rgb/ and tir/ first",
+            "leave --delay and --rig out, or cut the images into rgb/ and tir/ first",
         )
     options = {name: one for name, one in asdict(take.tir_options).items() if one is not None}
     return StoredRecording(

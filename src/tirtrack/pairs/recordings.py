@@ -217,7 +217,8 @@ class VideoTake:
         first = self._tir if path_rgb is None else VideoFrames(path_rgb, grey=False)
         self._rgb = None if path_rgb is None else first
         matched = self._by_time(first, pairing) if pairing.by_time else self._by_number(first)
-        matched = matched.shifted(pairing.delay_frames, first.path.parent)
+        where = first.path.parent
+        matched = matched.shifted(pairing.delay_frames, where).in_time(pairing.time, where)
         self.places = matched.places
         if frames is not None:
             self.places = tuple((place, place) for place in frames if place < len(self._tir))
@@ -226,7 +227,8 @@ class VideoTake:
         self.layout = f"videos matched by {by}" if self._rgb else "video"
         self.assumed = ", ".join(filter(None, (assumed, matched.said)))
         self.frames_per_s = 1 / matched.interval_s if matched.interval_s else None
-        doubt = None if pairing.by_time else clocks_differ(first, self._tir)
+        is_timed = pairing.by_time or pairing.time is not None
+        doubt = None if is_timed else clocks_differ(first, self._tir)
         self.warnings = () if doubt is None else (doubt,)
 
     def _by_time(self, rgb: VideoFrames, pairing: Pairing) -> MatchedFrames:

@@ -1,4 +1,5 @@
-"""Registration of recordings: a rig from their pairs, asked for or where one is needed.
+"""Registration of recordings: a rig from their pairs, asked for or where one is needed; in space
+and, where it was asked for, in time.
 
 Begin with :func:`register_pairs` (``tirtrack pairs register``) and :func:`find_rigs`, which
 ``distill`` and ``pairs inspect`` ask. A map that cannot be trusted is never used.
@@ -6,7 +7,7 @@ Begin with :func:`register_pairs` (``tirtrack pairs register``) and :func:`find_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.folder import open_pairs
 from tirtrack.pairs.one_grid import resample
 from tirtrack.pairs.registration import WARN_OFFSET_PX, measure_offset, summarise
-from tirtrack.pairs.rig import MIN_SCORE, Rig, stretched, write_rig
+from tirtrack.pairs.rig import MIN_SCORE, Rig, TimeOffset, stretched, write_rig
 from tirtrack.pairs.rig_search import LARGE, PairPictures, find_rig, measure_rig
 from tirtrack.pairs.source import Pair, PairSource, Recording
+from tirtrack.pairs.source_views import CanRegister, registered
 from tirtrack.pairs.spreading import spread
+from tirtrack.pairs.time_offset import common_time_offset
 from tirtrack.progress import Progress, silent
 from tirtrack.valid_pixels import valid_mask
 
@@ -42,6 +45,9 @@ def register_pairs(
 ) -> Rig:
     """The rig of some recordings, all by the same two cameras, written to a file.
 
+    The time offset of videos is found first, so that the map is made of frames of one instant; and
+    once more on registered pairs, if the map moves TIR far.
+
     Args:
         pairs: folder or folders of recordings, or an opened source.
         out: JSON file to write, for ``--rig``.
@@ -50,7 +56,8 @@ def register_pairs(
         progress: callback that is told of every pair that was read.
 
     Returns:
-        The rig: map, score, and residual of each pair that was used.
+        The rig: map, score, residual of each pair that was used, and the time offset beyond a delay
+        in ``pairing``, where it can be told.
 
     Raises:
         PairsError: no recording can be used, pictures are of several sizes, or the map that was
@@ -63,17 +70,14 @@ def register_pairs(
     recordings = [one for one in source.recordings().values() if one.has_rgb]
     if not recordings:
         raise PairsError("there is TIR alone", source.name, "give pairs of RGB and TIR")
-    indices = [index for one in recordings for index in one.indices]
-    read = _read(source, indices, SEARCHED, progress)
-    if not read:
-        raise PairsError("no pair can be read", source.name, "see `tirtrack pairs inspect`")
-    sizes = {(one.rgb.shape[:2], one.tir.shape) for one in read}
-    if len(sizes) > 1:
-        raise PairsError(
-            f"pictures are of {len(sizes)} sizes, so not of one rig", source.name,
-            "register each rig by itself",
-        )  # fmt: skip
-    rig = find_rig(read)
+    time = common_time_offset(source)
+    rig = _rig_of(source, recordings, time, progress)
+    limit = WARN_OFFSET_PX * rig.rgb_wh[0] / LARGE
+    if rig.is_trusted and rig.offset_px > limit and isinstance(source, CanRegister):
+        by_map = common_time_offset(registered(source, {one.name: rig for one in recordings}))
+        if not _takes_same(recordings, time, by_map):
+            rig = _rig_of(source, recordings, by_map, progress)
+        time = by_map
     if not rig.is_trusted:
         raise PairsError(
             f"no map from RGB to TIR can be trusted (score {rig.score:.2f}, from {MIN_SCORE:g} on "
@@ -82,8 +86,51 @@ def register_pairs(
             "give more pairs with outlines that both cameras show, and look at them with `tirtrack "
             "pairs inspect`",
         )
+    rig = rig.model_copy(update={"time": time})
     write_rig(file, rig)
     return rig
+
+
+def _takes_same(
+    recordings: Sequence[Recording], one: TimeOffset | None, two: TimeOffset | None
+) -> bool:
+    """Whether both offsets pair the same frames."""
+    return _partners(recordings, one) == _partners(recordings, two)
+
+
+def _partners(recordings: Sequence[Recording], time: TimeOffset | None) -> list[tuple[int, int]]:
+    """Indices of the pairs that hold RGB and TIR of one instant."""
+    found = []
+    for recording in recordings:
+        count = len(recording.indices)
+        for position in range(count):
+            late = time.whole_frames(position) if time and recording.is_video else 0
+            if 0 <= position + late < count:
+                found.append((recording.indices[position], recording.indices[position + late]))
+    return found
+
+
+def _rig_of(
+    source: PairSource,
+    recordings: Sequence[Recording],
+    time: TimeOffset | None,
+    progress: Progress,
+) -> Rig:
+    """The map of pairs whose frames belong together by a time offset.
+
+    Raises:
+        PairsError: no pair can be read, or pictures are of several sizes.
+    """
+    read = _read(source, _partners(recordings, time), SEARCHED, progress)
+    if not read:
+        raise PairsError("no pair can be read", source.name, "see `tirtrack pairs inspect`")
+    sizes = {(one.rgb.shape[:2], one.tir.shape) for one in read}
+    if len(sizes) > 1:
+        raise PairsError(
+            f"pictures are of {len(sizes)} sizes, so not of one rig", source.name,
+            "register each rig by itself",
+        )  # fmt: skip
+    return find_rig(read)
 
 
 @dataclass(frozen=True)
@@ -133,7 +180,7 @@ def _rig_needed(source: PairSource, recording: Recording, tested: int) -> Rig | 
     is_measured = 2 * offset.usable > offset.tested
     if is_measured and offset.median_length <= limit:
         return None
-    read = _read(source, recording.indices, SEARCHED, silent)
+    read = _read(source, _partners([recording], None), SEARCHED, silent)
     if len({(one.rgb.shape, one.tir.shape) for one in read}) != 1:
         return None  # stills of several cameras
     rig = find_rig(read)
@@ -153,10 +200,10 @@ def _have_one_size(source: PairSource, recording: Recording) -> bool:
     return len({(pair.both[0].shape, pair.tir_stored_wh) for pair in each}) == 1
 
 
-def _pairs(source: PairSource, indices: Sequence[int], count: int) -> list[Pair]:
+def _pairs(source: PairSource, indices: Iterable[int], count: int) -> list[Pair]:
     """Some pairs, spread evenly; those that cannot be read are left out."""
     found = []
-    for index in spread(indices, count):
+    for index in spread(list(indices), count):
         try:
             pair = source[index]
         except PairsError:  # counted and named where all pairs are read
@@ -167,12 +214,15 @@ def _pairs(source: PairSource, indices: Sequence[int], count: int) -> list[Pair]
 
 
 def _read(
-    source: PairSource, indices: Sequence[int], count: int, progress: Progress
+    source: PairSource, partners: Sequence[tuple[int, int]], count: int, progress: Progress
 ) -> list[PairPictures]:
-    chosen = spread(indices, count)
+    """Pictures of some pairs, RGB of one index and TIR of another."""
+    chosen = spread(partners, count)
     found = []
-    for done, index in enumerate(chosen, start=1):
-        found += [pictures_of(pair) for pair in _pairs(source, [index], 1)]
+    for done, (index_rgb, index_tir) in enumerate(chosen, start=1):
+        both = _pairs(source, dict.fromkeys([index_rgb, index_tir]), 2)
+        if both and (len(both) == 2 or index_rgb == index_tir):
+            found.append(replace(pictures_of(both[-1]), key=both[0].key, rgb=both[0].both[0]))
         progress("reading pairs", done, len(chosen))
     return found
 

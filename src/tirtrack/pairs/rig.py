@@ -1,7 +1,9 @@
-"""The map from RGB to TIR pixels of two cameras that are fixed together, and its file.
+"""The map from RGB to TIR pixels of two cameras that are fixed together, the time offset between
+them, and their file.
 
 One map holds for one depth: what parallax moves stays as a residual. ``rig_search`` finds a map,
-``registering`` does so for whole recordings, ``one_grid`` applies it.
+``registering`` does so for whole recordings, ``one_grid`` applies it. ``time_offset`` finds a time
+offset, ``stems`` applies it.
 """
 
 from __future__ import annotations
@@ -39,8 +41,56 @@ class PairResidual(Stored):
     px: float | None
 
 
+class TimeOffset(Stored):
+    """How late TIR is: TIR frame ``k + frames + drift_per_1000 * k / 1000`` belongs to RGB frame
+    ``k``, counted from the first pair of a recording.
+
+    Attributes:
+        frames: offset at the first pair, frames, with fractions; negative: TIR comes early.
+        drift_per_1000: frames by which it grows in 1000; 0 where no growth is clear.
+        error_frames: expected error of the offset in the middle of what was measured, frames.
+        drift_error_per_1000: that of the drift; ``None`` where nothing can be said of a drift.
+        measures: number of measures that agree on it.
+    """
+
+    frames: Annotated[float, Field(ge=-1e4, le=1e4)]
+    drift_per_1000: Annotated[float, Field(ge=-100, le=100)] = 0.0
+    error_frames: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    drift_error_per_1000: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    measures: Annotated[int, Field(ge=0)] = 0
+
+    def whole_frames(self, position: int) -> int:
+        """The offset at a pair, in whole frames.
+
+        >>> [TimeOffset(frames=-1.4, drift_per_1000=2.0).whole_frames(k) for k in (0, 400, 500)]
+        [-1, -1, 0]
+        """
+        return round(self.frames + self.drift_per_1000 * position / 1000)
+
+    def moves(self, count: int) -> bool:
+        """Whether it takes another TIR frame for any of ``count`` pairs."""
+        return any(self.whole_frames(position) for position in (0, max(count - 1, 0)))
+
+    def as_applied(self) -> str:
+        """What it does to pairs, a phrase."""
+        drift = f" and {self.drift_per_1000:+.4g} after each 1000" if self.drift_per_1000 else ""
+        return f"TIR taken {self.frames:+.4g} frames later{drift}"
+
+    def in_words(self) -> str:
+        """The offset and its drift with their errors, a phrase."""
+        late = "late" if self.frames >= 0 else "early"
+        said = f"TIR {abs(self.frames):.1f} frames {late} (error {self.error_frames:.1f})"
+        if self.drift_per_1000:
+            said += f", {self.drift_per_1000:+.2f} later after each 1000"
+        elif self.drift_error_per_1000 is not None:
+            said += ", no clear drift"
+        if self.drift_error_per_1000 is not None:
+            said += f" (error {self.drift_error_per_1000:.2f} in 1000)"
+        return said
+
+
 class Rig(Stored):
-    """Where each RGB pixel lies in TIR.
+    """Where each RGB pixel lies in TIR, and how late TIR is.
 
     Attributes:
         format: version of the format.
@@ -55,6 +105,8 @@ class Rig(Stored):
             fewer than a fifth of all parts agree.
         residual_px: median of ``residuals``, RGB pixels; ``None`` if there is none.
         residuals: residual of each pair that was used.
+        time: time offset of TIR, beyond the delay with which the pairs were read that it was
+            measured on; ``None`` where it could not be told.
     """
 
     format: Literal[1] = 1
@@ -65,6 +117,7 @@ class Rig(Stored):
     score: Annotated[float, Field(ge=0, le=1)] = 1.0
     residual_px: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     residuals: tuple[PairResidual, ...] = ()
+    time: TimeOffset | None = None
 
     @model_validator(mode="after")
     def _keeps_sides(self) -> Rig:
@@ -110,19 +163,34 @@ class Rig(Stored):
 
     @property
     def identity(self) -> str:
-        """A short hash of the map."""
-        return fingerprint(
-            self.model_dump(include={"rgb_wh", "tir_wh", "tir_from_rgb", "radial"}, mode="json")
-        )
+        """A short hash of the map, and of the time offset, if there is one."""
+        decides: set[str] = {"rgb_wh", "tir_wh", "tir_from_rgb", "radial"}
+        time = () if self.time is None else (self.time.frames, self.time.drift_per_1000)
+        content = self.model_dump(include=decides, mode="json")
+        return fingerprint({**content, "time": time} if time else content)
 
     def in_words(self) -> str:
         """The map and how good it is, a phrase."""
         x, y = -np.median(self._moved(), axis=0)
         residual = "" if self.residual_px is None else f", residual {self.residual_px:.1f} px"
+        time = "" if self.time is None else f"; {self.time.in_words()}"
         return (
             f"TIR moved by {self.offset_px:.1f} px (in the middle {x:+.1f} right, {y:+.1f} down)"
-            f"{residual}, score {self.score:.2f}"
+            f"{residual}, score {self.score:.2f}{time}"
         )
+
+    def check_paired(self, recording: str, pairs: int, *, is_video: bool) -> None:
+        """Refuse a recording whose frames are paired already, but not by this rig's time offset.
+
+        Raises:
+            PairsError: other frames belong together.
+        """
+        if is_video and self.time is not None and self.time.moves(pairs):
+            raise PairsError(
+                f"its frames are paired already, and this rig would have {self.time.as_applied()}",
+                recording,
+                "give the rig where the pairs are opened from folders, or mine them again with it",
+            )
 
     def check_sizes(
         self, shape_rgb: tuple[int, ...], shape_tir: tuple[int, ...], where: str

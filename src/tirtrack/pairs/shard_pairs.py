@@ -44,12 +44,13 @@ class ShardPairs:
     Args:
         folder: the folder, on the disk or at an address.
         tir_alone: leave RGB in the shards.
-        rig: rig of all recordings that were mined without one; ``None``: they stay as they are.
+        rig: rig of all recordings that were mined without one, whose time offset takes no other
+            frames; ``None``: they stay as they are.
         any_aspect: whether TIR of another aspect ratio is stretched onto the RGB grid.
 
     Raises:
         PairsError: mining was not finished, the index is damaged, or a rig is given and the shards
-            have one already.
+            have one already, or it would pair other frames.
     """
 
     def __init__(
@@ -250,6 +251,8 @@ def _rigs(index: ShardIndex, given: Rig | None, folder: AnyPath) -> dict[str, Ri
         raise PairsError(
             "the shards were mined with a rig", folder, "leave out --rig, or mine the pairs again"
         )
+    for one in index.recordings:
+        given.check_paired(one.name, one.pairs, is_video=one.is_video and one.has_rgb)
     return {one.name: given for one in index.recordings if one.has_rgb}
 
 
@@ -262,7 +265,12 @@ def _pairing(recording: StoredRecording, *, tir_alone: bool) -> Pairing:
     stored = recording.pairing
     options = ReadOptions(**stored.tir_options)
     if tir_alone and recording.split is not None:
-        return Pairing(delay_frames=stored.delay_frames, tir_options=options, tir_alone=True)
+        return Pairing(
+            delay_frames=stored.delay_frames,
+            tir_options=options,
+            tir_alone=True,
+            rig=recording.rig,
+        )
     if tir_alone:
         return Pairing(tir_options=options, tir_alone=True)
     return Pairing(
@@ -270,6 +278,7 @@ def _pairing(recording: StoredRecording, *, tir_alone: bool) -> Pairing:
         max_gap_s=stored.max_gap_s,
         delay_frames=stored.delay_frames,
         tir_options=options,
+        rig=recording.rig,
     )
 
 

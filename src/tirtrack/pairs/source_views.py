@@ -105,9 +105,12 @@ def registered(source: PairSource, rigs: Mapping[str, Rig]) -> PairSource:
     """The same pairs, those of some recordings registered.
 
     Raises:
-        PairsError: the source cannot register its pairs.
+        PairsError: the source cannot register its pairs, or a rig would pair other frames.
     """
-    own = {name: rig for name, rig in rigs.items() if name in source.recordings()}
+    every = source.recordings()
+    own = {name: rig for name, rig in rigs.items() if name in every}
+    for name, rig in own.items():
+        rig.check_paired(name, len(every[name].indices), is_video=every[name].is_video)
     if isinstance(source, CanRegister):
         return source.registered(own)
     if own:

@@ -19,6 +19,7 @@ from tirtrack.pairs.camera_names import (
     camera_stem,
     without_common_ends,
 )
+from tirtrack.pairs.rig import TimeOffset
 from tirtrack.pairs.timestamps import (
     default_gap_s,
     interval_s,
@@ -59,22 +60,43 @@ class MatchedFrames:
         """
         if delay_frames == 0:
             return self
-        kept = len(self.places) - abs(delay_frames)
-        if kept < 1:
+        moved = self._moved(lambda _: delay_frames, f"TIR taken {delay_frames:+d} frames later")
+        if not moved.places:
             raise PairsError(
                 f"a delay of {delay_frames} frames leaves nothing of {len(self.places)} pairs",
                 where,
                 "give a smaller --delay",
             )
-        begin_rgb, begin_tir = max(-delay_frames, 0), max(delay_frames, 0)
-        places = tuple(
-            (self.places[begin_rgb + k][0], self.places[begin_tir + k][1]) for k in range(kept)
-        )
-        said = f"TIR taken {delay_frames:+d} frames later"
+        return moved
+
+    def in_time(self, time: TimeOffset | None, where: Path) -> MatchedFrames:
+        """The same frames, each of RGB with the TIR frame that is nearest by a rig's time offset.
+
+        What a delay has moved is moved on from there.
+
+        Raises:
+            PairsError: nothing is left.
+        """
+        if time is None or not time.moves(len(self.places)):
+            return self
+        moved = self._moved(time.whole_frames, f"by the rig {time.as_applied()}")
+        if not moved.places:
+            raise PairsError(
+                f"the rig's time offset of {time.frames:.1f} frames leaves nothing of "
+                f"{len(self.places)} pairs",
+                where,
+                "register these recordings: `tirtrack pairs register`",
+            )
+        return moved
+
+    def _moved(self, later: Callable[[int], int], said: str) -> MatchedFrames:
+        """The same frames with TIR of pair k taken ``later(k)`` pairs later, where there is any."""
+        count = len(self.places)
+        partners = [(k, k + later(k)) for k in range(count) if 0 <= k + later(k) < count]
         return replace(
             self,
-            places=places,
-            keys=self.keys[begin_rgb : begin_rgb + kept],
+            places=tuple((self.places[k][0], self.places[late][1]) for k, late in partners),
+            keys=tuple(self.keys[k] for k, _ in partners),
             said=f"{self.said}, {said}" if self.said else said,
         )
 

@@ -182,6 +182,8 @@ class SplitTake:
         self.split, self.rgb_half, self._frames = split, rgb_half, frames
         every = tuple((place, place) for place in range(len(frames)))
         matched = MatchedFrames(every, frames.keys).shifted(pairing.delay_frames, frames.where)
+        if self.is_video:
+            matched = matched.in_time(pairing.time, frames.where)
         self.places, self._keys = matched.places, matched.keys
         rgb, tir = split.halves[rgb_half], split.halves[1 - rgb_half]
         halves = f"{rgb} half is RGB, {tir} half is TIR" if self.has_rgb else f"{tir} half is TIR"
