@@ -74,6 +74,41 @@ def test_only_the_map_decides_the_identity():
     assert rig(radial=0.01).identity != rig().identity
 
 
+def test_a_time_offset_decides_the_identity_and_its_error_does_not():
+    late = {"frames": 3.4, "drift_per_1000": 0.7}
+    assert rig(time=late).identity != rig().identity
+    assert rig(time=late).identity != rig(time={**late, "drift_per_1000": 0.8}).identity
+    assert rig(time=late).identity == rig(time={**late, "error_frames": 0.1}).identity
+
+
+def test_a_file_from_before_time_offsets_is_read_as_it_was(tmp_path):
+    path = tmp_path / "rig.json"
+    content = rig(score=0.8).model_dump(mode="json")
+    del content["time"]
+    path.write_text(json.dumps(content))
+    assert read_rig(path).time is None
+    assert read_rig(path).identity == "caafe50a52986051"
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        pytest.param('{"frames": NaN}', id="NaN"),
+        pytest.param('{"frames": 1e9}', id="years"),
+        pytest.param('{"frames": "late"}', id="text"),
+        pytest.param('{"frames": 1.0, "drift_per_1000": Infinity}', id="infinite"),
+        pytest.param('{"drift_per_1000": 1.0}', id="drift alone"),
+    ],
+)
+def test_a_time_offset_that_is_none_is_refused(tmp_path, time):
+    path = tmp_path / "rig.json"
+    write_rig(path, rig())
+    path.write_text(path.read_text().replace('"time": null', f'"time": {time}'))
+    assert time in path.read_text()
+    with pytest.raises(PairsError, match="is no rig"):
+        read_rig(path)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

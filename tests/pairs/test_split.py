@@ -240,6 +240,8 @@ def test_a_split_video_is_cut_with_the_delay_and_the_halves_of_the_mining(tmp_pa
 
 def test_split_images_with_a_delay_are_refused_in_shards(tmp_path):
     folder = _images(tmp_path / "a", "stacked")
-    with pytest.raises(PairsError, match="with a delay; leave --delay out, or cut the images"):
+    with pytest.raises(
+        PairsError, match="with a delay or time offset; leave --delay and --rig out"
+    ):
         mine_pairs(folder, tmp_path / "out", pairing=Pairing(delay_frames=1))
     assert not (tmp_path / "out").exists()

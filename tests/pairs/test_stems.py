@@ -8,6 +8,7 @@ import pytest
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs.camera_names import Pairing
+from tirtrack.pairs.rig import TimeOffset
 from tirtrack.pairs.stems import matched_stems
 
 HERE = Path("rig")
@@ -159,6 +160,43 @@ def test_a_delay_moves_tir_against_rgb(delay, places):
     assert list(found.places) == places
     assert found.keys == tuple(stems[a] for a, _ in places)
     assert f"{delay:+d} frames later" in found.said
+
+
+def test_a_rigs_time_offset_takes_the_nearest_tir_frame():
+    stems = [f"{number:03d}" for number in range(6)]
+    every = matched_stems(stems, stems, Pairing(), HERE)
+    late = every.in_time(TimeOffset(frames=0.8, drift_per_1000=400.0 / 4), HERE)
+    assert late.places == ((0, 1), (1, 2), (2, 3), (3, 4), (4, 5))
+    drifting = every.in_time(TimeOffset(frames=-0.4, drift_per_1000=100.0), HERE)
+    assert drifting is every, "less than half a frame moves nothing"
+    early = every.in_time(TimeOffset(frames=-1.2, drift_per_1000=100.0), HERE)
+    assert early.places == ((1, 0), (2, 1), (3, 2), (4, 3), (5, 4))
+    assert early.keys == tuple(stems[1:])
+    assert "by the rig TIR taken -1.2 frames later and +100 after each 1000" in early.said
+
+
+def test_a_drift_skips_or_repeats_a_tir_frame():
+    stems = [f"{number:03d}" for number in range(40)]
+    every = matched_stems(stems, stems, Pairing(), HERE)
+    faster = every.in_time(TimeOffset(frames=0.0, drift_per_1000=50.0), HERE)
+    assert [late - k for k, late in faster.places] == [0] * 11 + [1] * 19 + [2] * 8
+    slower = every.in_time(TimeOffset(frames=0.0, drift_per_1000=-50.0), HERE)
+    assert [late - k for k, late in slower.places] == [0] * 11 + [-1] * 19 + [-2] * 10
+
+
+def test_a_delay_is_added_to_a_rigs_time_offset():
+    stems = [f"{number:03d}" for number in range(9)]
+    every = matched_stems(stems, stems, Pairing(), HERE)
+    both = every.shifted(3, HERE).in_time(TimeOffset(frames=1.6), HERE)
+    assert both.places == every.shifted(5, HERE).places
+    back = every.shifted(-2, HERE).in_time(TimeOffset(frames=2.0), HERE)
+    assert {late - k for k, late in back.places} == {0}
+
+
+def test_a_time_offset_longer_than_the_recording_is_refused():
+    every = matched_stems(["1", "2"], ["1", "2"], Pairing(), HERE)
+    with pytest.raises(PairsError, match=r"time offset of 2\.0 frames leaves nothing of 2 pairs"):
+        every.in_time(TimeOffset(frames=2.0), HERE)
 
 
 def test_a_delay_longer_than_the_recording_is_refused():

@@ -142,7 +142,7 @@ def test_an_offset_is_said_with_its_error():
         frames=-3.42, drift_per_1000=0.67, error_frames=0.06, drift_error_per_1000=0.12
     ).in_words()
     assert said == (
-        "TIR 3.4 frames early (error 0.1), +0.67 later after each 1000 (error 0.12 in 1000)"
+        "TIR 3.4 frames early (error 0.06), +0.67 later after each 1000 (error 0.12 in 1000)"
     )
     unknown = TimeOffset(frames=1.0, error_frames=0.1)
-    assert unknown.in_words() == "TIR 1.0 frames late (error 0.1)"
+    assert unknown.in_words() == "TIR 1.0 frames late (error 0.10)"

@@ -53,8 +53,8 @@ class TimeOffset(Stored):
         measures: number of measures that agree on it.
     """
 
-    frames: Annotated[float, Field(ge=-1e4, le=1e4)]
-    drift_per_1000: Annotated[float, Field(ge=-100, le=100)] = 0.0
+    frames: Annotated[float, Field(ge=-1e4, le=1e4, allow_inf_nan=False)]
+    drift_per_1000: Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)] = 0.0
     error_frames: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     drift_error_per_1000: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     measures: Annotated[int, Field(ge=0)] = 0
@@ -79,7 +79,7 @@ class TimeOffset(Stored):
     def in_words(self) -> str:
         """The offset and its drift with their errors, a phrase."""
         late = "late" if self.frames >= 0 else "early"
-        said = f"TIR {abs(self.frames):.1f} frames {late} (error {self.error_frames:.1f})"
+        said = f"TIR {abs(self.frames):.1f} frames {late} (error {self.error_frames:.2f})"
         if self.drift_per_1000:
             said += f", {self.drift_per_1000:+.2f} later after each 1000"
         elif self.drift_error_per_1000 is not None:

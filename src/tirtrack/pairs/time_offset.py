@@ -23,12 +23,13 @@ from scipy import ndimage
 from tirtrack.errors import PairsError
 from tirtrack.pairs.likeness import resized, thumbnail
 from tirtrack.pairs.rig import TimeOffset
-from tirtrack.pairs.source import PairSource, Recording
+from tirtrack.pairs.source import Pair, PairSource, Recording
 from tirtrack.pairs.spreading import spread
 
 SIDE = 160
 WINDOW = 64  # frames
 LEAST_FRAMES = 32
+MOST_DAMAGED = 3  # of a window
 REACH = 12  # frames, early or late
 MOST_WINDOWS = 6  # of a recording
 WINDOWS_IN_ALL = 24
@@ -126,16 +127,24 @@ def measure_time_offset(windows: Sequence[Window]) -> TimeOffset | None:
 
 
 def _windows(source: PairSource, recording: Recording, count: int) -> list[Window]:
-    """Windows spread evenly over a recording, without those in which a pair cannot be read."""
+    """Windows spread evenly over a recording. In place of a pair that cannot be read stands the one
+    before; a window with more than a few of them is left out.
+    """
     length = min(WINDOW, len(recording.indices))
     count = max(min(count, len(recording.indices) // length), 1)
     last = len(recording.indices) - length
     starts = np.linspace(0, last, count).astype(int) if count > 1 else [last // 2]
     found = []
     for start in map(int, starts):
-        try:
-            pairs = [source[index] for index in recording.indices[start : start + length]]
-        except PairsError:  # counted and named where all pairs are read
+        pairs: list[Pair] = []
+        damaged = 0
+        for index in recording.indices[start : start + length]:
+            try:
+                pairs.append(source[index])
+            except PairsError:  # counted and named where all pairs are read
+                damaged += 1
+                pairs += pairs[-1:]
+        if damaged > MOST_DAMAGED or len(pairs) < length:
             continue
         both = [(thumbnail(one.both[0], SIDE), thumbnail(one.tir, SIDE, one.tir_valid))
                 for one in pairs]  # fmt: skip

@@ -1,0 +1,156 @@
+"""A rig whose TIR is late: found from folders, and used wherever pairs are opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+from rigs import MARGIN, matrix, scene
+from same_pairs import assert_same_pairs
+
+from tirtrack.cli.app import run
+from tirtrack.errors import PairsError
+from tirtrack.pairs import Pairing, mine_pairs, open_pairs, read_rig, register_pairs
+from tirtrack.pairs.inspect import inspect_pairs
+from tirtrack.pairs.one_grid import as_tir
+from tirtrack.pairs.rig import Rig, TimeOffset
+from tirtrack.pairs.source import content_identity
+from tirtrack.pairs.time_offset import common_time_offset
+from tirtrack.resampling import resampled_at
+from tirtrack.video_writer import VideoWriter
+
+WIDE = (160, 120)
+LATE = 3.4
+SCENE = scene(0, WIDE)
+
+
+def view(instant: float) -> np.ndarray:
+    """What a camera that shakes sees of the scene, ``[H,W]``."""
+    shift = [9 * np.sin(instant / 7) + 5 * np.sin(instant / 17), 4 * np.sin(instant / 11 + 1)]
+    x, y = np.meshgrid(np.arange(WIDE[0]) + 0.5, np.arange(WIDE[1]) + 0.5)
+    return resampled_at(SCENE, np.stack([x, y], axis=-1) + MARGIN + shift, None)
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory) -> Path:
+    """A recording of 80 images of each camera whose TIR is 3.4 frames late."""
+    folder = tmp_path_factory.mktemp("late") / "rig"
+    for k in range(80):
+        tir = 128 + 90 * np.sin(view(k - LATE) / 255 * np.pi * 1.5 + 1)
+        for name, image in (("rgb", np.repeat(view(k)[..., None], 3, axis=2)), ("tir", tir)):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(
+                folder / name / f"{k:06d}.png"
+            )
+    return folder
+
+
+def rig_of(time: TimeOffset | None, size_wh: tuple[int, int] = (128, 96)) -> Rig:
+    rows = matrix(rgb_wh=size_wh, tir_wh=size_wh).tolist()
+    return Rig.model_validate(
+        {"rgb_wh": size_wh, "tir_wh": size_wh, "tir_from_rgb": rows, "time": time}
+    )
+
+
+TWO = rig_of(TimeOffset(frames=2.3))
+
+
+def test_register_finds_the_offset_and_inspect_says_it(late, tmp_path, capsys):
+    assert run(["pairs", "register", str(late), "--out", str(tmp_path / "rig.json")]) == 0
+    assert "TIR 3.4 frames late (error 0.0" in capsys.readouterr().out
+    rig = read_rig(tmp_path / "rig.json")
+    assert rig.time is not None
+    assert rig.time.frames == pytest.approx(LATE, abs=0.25)
+    assert rig.offset_px < 1.0, "the map is of frames of one instant"
+    source = open_pairs(late, pairing=Pairing(rig=rig))
+    assert len(source) == 80 - 3
+    stored = np.asarray(Image.open(late / "tir" / "000003.png"))
+    assert_array_equal(source.takes[0].read(0)[1], stored)
+    before, after = inspect_pairs(late), inspect_pairs(late, pairing=Pairing(rig=rig))
+    assert before.recordings[0].time is not None
+    assert before.recordings[0].time.frames == pytest.approx(LATE, abs=0.25)
+    assert after.recordings[0].time is not None
+    assert after.recordings[0].time.frames == pytest.approx(LATE - 3, abs=0.25)
+    assert not [one for one in after.warnings if "one instant" in one]
+
+
+def test_an_offset_counts_from_what_a_delay_leaves(late, tmp_path):
+    rig = register_pairs(late, tmp_path / "rig.json", pairing=Pairing(delay_frames=5))
+    assert rig.time is not None
+    assert rig.time.frames == pytest.approx(LATE - 5, abs=0.25)
+    both = open_pairs(late, pairing=Pairing(delay_frames=5, rig=rig)).takes[0]
+    alone = open_pairs(late, pairing=Pairing(delay_frames=3)).takes[0]
+    assert_array_equal(both.read(0)[1], np.asarray(Image.open(both.files_tir[0])))
+    partners = {
+        int(t.stem) - int(r.stem) for r, t in zip(both.files_rgb, both.files_tir, strict=True)
+    }
+    assert partners == {3}
+    assert set(both.keys) < set(alone.keys)
+
+
+def test_stills_and_tir_alone_are_not_moved(tmp_path, write_images):
+    stills = write_images(tmp_path / "s", ["a", "c", "f", "x"])
+    assert len(open_pairs(stills, pairing=Pairing(rig=TWO))) == 4
+    video = write_images(tmp_path / "v", ["1", "2", "3", "4"])
+    assert len(open_pairs(video, pairing=Pairing(rig=TWO))) == 2
+    assert len(open_pairs(video, pairing=Pairing(rig=TWO, tir_alone=True))) == 4
+
+
+def test_videos_are_moved_too_and_it_is_part_of_what_the_pairs_are(tmp_path, write_videos):
+    plain = open_pairs(write_videos(tmp_path, 9, 9))
+    moved = open_pairs(tmp_path, pairing=Pairing(rig=TWO))
+    assert moved.takes[0].places == tuple((k, k + 2) for k in range(7))
+    assert "by the rig TIR taken +2.3 frames later" in moved.takes[0].assumed
+    identities = [content_identity(one, one.manifest()) for one in (plain, moved)]
+    assert identities[0] != identities[1]
+
+
+@pytest.mark.parametrize("kind", ["images", "videos", "split"])
+def test_shards_hold_what_the_rig_paired(tmp_path, write_images, write_videos, kind):
+    place, rig, layout = tmp_path / "v", TWO, None
+    place.mkdir()
+    if kind == "images":
+        write_images(place, [f"{k:03d}" for k in range(8)])
+    elif kind == "videos":
+        write_videos(place, 8, 8)
+    else:
+        layout, rig = "stacked", rig_of(TimeOffset(frames=2.3), (64, 48))
+        with VideoWriter(place / "both.mp4", 10) as writer:
+            for k in range(8):
+                writer.write(np.full((96, 64, 3), 20 + 20 * k, np.uint8))
+    pairing = Pairing(rig=rig, layout=layout)
+    mine_pairs(place, tmp_path / "out", pairing=pairing)
+    folder, shards = open_pairs(place, pairing=pairing), open_pairs(tmp_path / "out")
+    assert len(folder) == 6
+    assert_same_pairs(folder, shards)
+    alone = open_pairs(tmp_path / "out", pairing=Pairing(tir_alone=True))
+    assert len(alone) == 6
+    for index in range(6):
+        assert_array_equal(alone[index].tir, as_tir(folder.takes[0].read(index)[1], ""))
+
+
+def test_what_is_paired_already_is_not_paired_again(tmp_path, write_images):
+    folder = write_images(tmp_path / "v", ["1", "2", "3", "4"])
+    mine_pairs(folder, tmp_path / "out")
+    for opened in (tmp_path / "out", open_pairs(folder), open_pairs(tmp_path / "out")):
+        with pytest.raises(PairsError, match=r"paired already, .* TIR taken \+2\.3 frames later"):
+            open_pairs(opened, pairing=Pairing(rig=TWO))
+        near = rig_of(TimeOffset(frames=0.2))
+        assert len(open_pairs(opened, pairing=Pairing(rig=near))) == 4
+
+
+def test_a_damaged_pair_does_not_hide_the_offset(late, tmp_path):
+    copy = tmp_path / "rig"
+    for file in late.rglob("*.png"):
+        (copy / file.parent.name).mkdir(parents=True, exist_ok=True)
+        (copy / file.parent.name / file.name).write_bytes(file.read_bytes())
+    (copy / "tir" / "000040.png").write_bytes(b"no picture")
+    time = common_time_offset(open_pairs(copy))
+    assert time is not None
+    assert time.frames == pytest.approx(LATE, abs=0.25)
+    for k in range(30, 50):
+        (copy / "tir" / f"{k:06d}.png").write_bytes(b"no picture")
+    assert common_time_offset(open_pairs(copy)) is None
