@@ -360,3 +360,32 @@ def test_a_mapped_frame_has_the_size_of_the_grid_and_the_mean_of_its_pixels():
     assert frame_hw(mapped) == (20, 24)
     assert mean_fill(mapped) == mean_fill(mapped.pixels)
     assert mapped.on_grid().shape == (20, 24)
+
+
+def test_a_box_is_carried_by_scale_and_shift_exactly():
+    mapped = MappedFrame(noise_frame(40, 50), lambda points: points / 2 + [3.0, -1.0], (80, 100))
+    assert mapped.box_in_frame(Box(10.0, 20.0, 30.0, 8.0)) == Box(8.0, 9.0, 15.0, 4.0)
+    back = mapped.box_on_grid(Box(8.0, 9.0, 15.0, 4.0)).array()
+    assert_allclose(back, [10.0, 20.0, 30.0, 8.0], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        lambda p: p @ np.array([[0.7, 0.06], [-0.06, 0.7]]) + [31.0, -7.0],
+        lambda p: (p * 0.4 + [5.0, 9.0]) / (1 + p @ np.array([[2e-4], [-1e-4]])),
+        lambda p: p * 0.5 * (1 + 2e-6 * ((p - 100) ** 2).sum(axis=-1, keepdims=True)),
+    ],
+    ids=["turned", "homography", "radial"],
+)
+@pytest.mark.parametrize("box", [Box(12.0, 20.0, 60.0, 31.0), Box(150.0, 90.0, 9.0, 14.0)])
+def test_a_box_of_the_frame_comes_back_from_the_grid(places, box):
+    mapped = MappedFrame(noise_frame(90, 120), places, (180, 240))
+    carried = mapped.box_in_frame(box)
+    assert abs(np.array(carried.center_xy) - places(np.array(box.center_xy))).max() < 1e-9
+    assert_allclose(mapped.box_on_grid(carried).array(), box.array(), atol=1e-6)
+
+
+def test_a_box_that_no_place_of_the_grid_reaches_is_not_finite():
+    mapped = MappedFrame(noise_frame(40, 50), lambda points: points * 0.0 + 3.0, (80, 100))
+    assert not mapped.box_on_grid(Box(8.0, 9.0, 15.0, 4.0)).is_finite()

@@ -21,6 +21,7 @@ from tirtrack.resampling import axis_taps, resampled, resampled_at, resized_publ
 
 TEMPLATE_SIDE = 127
 SEARCH_SIDE = 255
+NEWTON_STEPS = 8
 
 Sides = TypeVar("Sides", float, np.ndarray)
 
@@ -275,6 +276,36 @@ class MappedFrame:
         x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         return resampled_at(self.pixels, self.places(np.stack([x, y], axis=-1)), None)
 
+    def box_in_frame(self, box: Box) -> Box:
+        """A box of the grid in pixels of the frame: its centre is mapped, and its sides get the
+        lengths of its middle lines as mapped.
+        """
+        x, y, w, h = _centred(box)
+        points = np.array([(x, y), (x - w / 2, y), (x + w / 2, y), (x, y - h / 2), (x, y + h / 2)])
+        centre, left, right, top, bottom = self.places(points)
+        size = np.array([np.linalg.norm(right - left), np.linalg.norm(bottom - top)])
+        return Box.of(np.concatenate([centre - size / 2, size]))
+
+    def box_on_grid(self, box: Box) -> Box:
+        """A box of the frame in pixels of the grid; undoes :meth:`box_in_frame` by Newton's method,
+        as ``places`` is known one way only. Not finite where no place of the grid maps there.
+        """
+        wanted = _centred(box)
+        stretch = np.array(self.shape_hw[::-1]) / self.pixels.shape[1::-1]
+        here = wanted * np.tile(stretch, 2)
+        for _ in range(NEWTON_STEPS):
+            x, y, w, h = here
+            around = here[:2] + np.array([(0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5)])
+            right, left, down, up = self.places(around)
+            slope = np.stack([right - left, down - up], axis=1)
+            if not abs(np.linalg.det(slope)) > 0:
+                return Box.of((np.nan,) * 4)
+            reached = _centred(self.box_in_frame(Box(x - w / 2, y - h / 2, w, h)))
+            centre = here[:2] + np.linalg.solve(slope, wanted[:2] - reached[:2])
+            here = np.concatenate([centre, here[2:] * wanted[2:] / reached[2:]])
+        x, y, w, h = here
+        return Box.of((x - w / 2, y - h / 2, w, h))
+
 
 Frame = np.ndarray | MappedFrame
 """A frame that patches are cut from."""
@@ -422,6 +453,11 @@ def _whole_pixels(
     if x1 < x2 and y1 < y2:
         rectangle[y1 - top : y2 - top, x1 - left : x2 - left] = frame[y1:y2, x1:x2]
     return rectangle
+
+
+def _centred(box: Box) -> np.ndarray:
+    """``[4]``: centre and size of a box."""
+    return np.array([*box.center_xy, box.w, box.h])
 
 
 def _as_boxes(boxes: np.ndarray) -> np.ndarray:

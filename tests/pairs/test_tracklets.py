@@ -5,8 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack.boxes import Box, iou
+from tirtrack.crops import MappedFrame
 from tirtrack.errors import FrameError, PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
 from tirtrack.pairs.source import Pair, Recording
@@ -383,3 +385,55 @@ def test_every_pair_is_read_once_however_many_tracks_show_it():
     source = Panned()
     found_tracks(source, Panning(), begins=(0, 2, 4), boxes=2)
     assert source.read == list(range(8))
+
+
+# --- registered TIR ------------------------------------------------------------------------------
+
+
+class Registered(Panned):
+    """Pairs whose TIR is stored at half the size, moved; its copy on the RGB grid stands still."""
+
+    def __getitem__(self, index):
+        pair = super().__getitem__(index)
+        stored = pair.tir[::2, ::2] + np.uint8(index)
+        mapped = MappedFrame(stored, lambda points: points / 2 + [3.0, 4.0], pair.tir.shape)
+        return replace(pair, tir_mapped=mapped)
+
+
+def test_registered_tir_is_followed_as_it_is_stored():
+    """No follower sees the copy that was resampled onto the RGB grid; boxes are of that grid."""
+    saw = []
+
+    class Watched(Panning):
+        def init(self, frame, box):
+            super().init(frame, box)
+            saw.append((frame, box))
+
+        def update(self, frame):
+            saw.append((frame, None))
+            return super().update(frame)
+
+    source = Registered()
+    (track,) = found_tracks(source, Watched(), found_in=FoundIn.TIR, modalities=["tir"])
+    stored = [source[index].tir_mapped.pixels for index in range(8)]
+    assert len(saw) == 16
+    for (frame, _), wanted in zip(saw, [*stored, *reversed(stored)], strict=True):
+        assert_array_equal(frame, wanted)
+    assert saw[0][1] == Box(18.0, 14.0, 8.0, 6.0)
+    found = np.array([box.array() for box in track.tracklet.boxes])
+    assert_allclose(found, [[30.0 - 2 * k, 20.0, 16.0, 12.0] for k in range(8)], atol=1e-9)
+    assert all(track.tracklet.counts)
+
+
+def test_a_registered_track_ends_where_the_target_leaves_the_rgb_grid():
+    """Though TIR shows more."""
+    source = Registered()
+    begin = Proposal(Box(1.0, 20.0, 16.0, 12.0), FoundIn.TIR, 1.0, "saliency")
+    settings = TrackSettings(modalities=["tir"], min_frames=2)
+    (track,) = tracks_of(source, range(8), {0: [begin]}, Panning(), settings)
+    assert len(track.tracklet.boxes) == 5, "the centre is at 9 px and moves by 2 px"
+
+
+def test_rgb_of_registered_pairs_is_followed_as_before():
+    plain, registered = (found_tracks(one, Panning()) for one in (Panned(), Registered()))
+    assert plain == registered

@@ -100,7 +100,7 @@ class Clip:
         """As in :class:`Footage`."""
         for frame in sorted(wanted):
             pair = self.source[self.indices[frame]]
-            yield frame, pair.rgb, pair.tir if pair.tir_mapped is None else pair.tir_mapped
+            yield frame, pair.rgb, pair.tir_frame
 
 
 def clips_of(

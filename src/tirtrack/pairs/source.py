@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tirtrack.crops import MappedFrame
+from tirtrack.crops import Frame, MappedFrame
 from tirtrack.errors import PairsError
 from tirtrack.source_line import counted, unused_in_words
 from tirtrack.valid_pixels import valid_mask
@@ -41,7 +41,9 @@ class Pair:
         tir_filled: ``[H',W']`` bool, 8-bit pixels without a measurement: no level can mark them,
             so they hold the level of the nearest measured pixel.
         tir_mapped: TIR on its own pixels with the map of its rig, where it was registered: patches
-            are cut from it, so that nothing is resampled twice.
+            for training are cut from it and boxes are followed in it, so that no network sees a
+            pixel that was resampled before. ``tir`` is then a copy on the RGB grid, in which boxes
+            are found and pairs are compared.
     """
 
     key: str
@@ -65,6 +67,13 @@ class Pair:
         if self.rgb is None:
             raise ValueError(f"{self.key} must have both modalities, got TIR alone")
         return self.rgb, self.tir
+
+    @property
+    def tir_frame(self) -> Frame:
+        """TIR for what cuts patches: as it is stored, with the map of its rig, if it was
+        registered.
+        """
+        return self.tir if self.tir_mapped is None else self.tir_mapped
 
     @property
     def tir_valid(self) -> np.ndarray | None:
@@ -248,7 +257,8 @@ def content_identity(source: PairSource, manifest: Manifest) -> dict[str, Any]:
             (recording.name, list(recording.indices), recording.is_video)
             + ((recording.matched,) if recording.matched else ())
             + (({"read as": recording.read_as},) if recording.read_as else ())
-            + (({"rig": recording.rig},) if recording.rig else ())
+            # another word once what is made of registered pairs changes
+            + (({"registered": recording.rig},) if recording.rig else ())
             + (() if recording.has_rgb else ({"has RGB": False},))
             for recording in source.recordings().values()
         ],

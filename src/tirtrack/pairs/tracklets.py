@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from tirtrack.boxes import Box, iou
+from tirtrack.crops import Frame, MappedFrame, frame_hw
 from tirtrack.errors import FrameError, PairsError
 from tirtrack.pairs.likeness import correlation, thumbnail
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
@@ -181,7 +182,8 @@ def tracks_from(
     """All tracks that begin at a start, rejected ones included; none if its first pair is damaged.
 
     A track ends before a scene change in its modality, before a gap in time, a frozen or a damaged
-    frame, and where the target leaves or the follower loses it.
+    frame, and where the target leaves or the follower loses it. Registered TIR is followed as it is
+    stored, not in the copy on the RGB grid; boxes are those of the grid.
 
     Args:
         start: pair in which they begin.
@@ -192,7 +194,8 @@ def tracks_from(
     tracks = []
     pairs = list(_readable(read, start.indices))
     for modality in settings.modalities if pairs else ():
-        frames = [getattr(pair, modality) for pair in unbroken(pairs, modality)]
+        unbroken_pairs = unbroken(pairs, modality)
+        frames = [pair.tir_frame if modality == "tir" else pair.both[0] for pair in unbroken_pairs]
         is_broken = len(frames) < settings.min_frames <= len(start.indices)
         found = [one for one in start.proposals if one.found_in in (FoundIn.BOTH, modality)]
         for proposal in found[: settings.boxes]:
@@ -295,7 +298,7 @@ def _step(before: float, after: float) -> float:
 
 
 def follow(
-    frames: Sequence[np.ndarray], box: Box, followers: Sequence[Follower], settings: TrackSettings
+    frames: Sequence[Frame], box: Box, followers: Sequence[Follower], settings: TrackSettings
 ) -> Tracklet:
     """A box followed through frames, there and back.
 
@@ -304,8 +307,9 @@ def follow(
     back, until too few frames can count.
 
     Args:
-        frames: frames in order, at least one; only read.
-        box: box in the first frame, frame pixels.
+        frames: frames in order, at least one; only read. Followers see mapped ones as they are
+            stored, and their boxes are carried to the grid.
+        box: box in the first frame, pixels of the frame or of its grid.
         followers: one follower, or several of different families; their state is overwritten.
         settings: which frames count, and how many must.
 
@@ -329,18 +333,17 @@ def follow(
 
 
 def _way_there(
-    frames: Sequence[np.ndarray], box: Box, followers: Sequence[Follower], min_iou: float
+    frames: Sequence[Frame], box: Box, followers: Sequence[Follower], min_iou: float
 ) -> Iterator[Box]:
     """The box in each frame, up to where it is lost, leaves, or the followers disagree."""
-    height, width = frames[0].shape[:2]
+    height, width = frame_hw(frames[0])
     for follower in followers:
-        follower.init(frames[0], box)
+        _begin(follower, frames[0], box)
     yield box
     for frame in frames[1:]:
-        states = [follower.update(frame) for follower in followers]
-        if not all(state.measured for state in states):
+        found = _next_boxes(followers, frame)
+        if found is None:
             return
-        found = np.stack([state.box.array() for state in states])
         mean = Box.of(found.mean(axis=0))
         if float(np.min(iou(found, found[::-1]))) < min_iou:
             return
@@ -350,7 +353,7 @@ def _way_there(
 
 
 def _way_back(
-    frames: Sequence[np.ndarray],
+    frames: Sequence[Frame],
     boxes: Sequence[Box],
     followers: Sequence[Follower],
     settings: TrackSettings,
@@ -359,15 +362,33 @@ def _way_back(
     where it was not followed because too few frames could count.
     """
     for follower in followers:
-        follower.init(frames[-1], boxes[-1])
+        _begin(follower, frames[-1], boxes[-1])
     overlaps = np.zeros(len(boxes))
     overlaps[-1] = 1.0
     for index in reversed(range(len(boxes) - 1)):
-        states = [follower.update(frames[index]) for follower in followers]
-        if all(state.measured for state in states):
-            found = np.stack([state.box.array() for state in states])
+        found = _next_boxes(followers, frames[index])
+        if found is not None:
             overlaps[index] = float(np.min(iou(found, boxes[index].array())))
         failed = int((overlaps[index:] < settings.min_iou).sum())
         if len(boxes) - failed < settings.min_frames:
             break
     return overlaps
+
+
+def _begin(follower: Follower, frame: Frame, box: Box) -> None:
+    if isinstance(frame, MappedFrame):
+        follower.init(frame.pixels, frame.box_in_frame(box))
+    else:
+        follower.init(frame, box)
+
+
+def _next_boxes(followers: Sequence[Follower], frame: Frame) -> np.ndarray | None:
+    """``[n,4]``: the box of each follower in the next frame; ``None`` if one has lost it."""
+    pixels = frame.pixels if isinstance(frame, MappedFrame) else frame
+    states = [follower.update(pixels) for follower in followers]
+    if not all(state.measured for state in states):
+        return None
+    boxes = [state.box for state in states]
+    if isinstance(frame, MappedFrame):
+        boxes = [frame.box_on_grid(box) for box in boxes]
+    return np.stack([box.array() for box in boxes])
