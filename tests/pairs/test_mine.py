@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,16 @@ from same_pairs import assert_same_pairs
 from tirtrack.cli.app import run
 from tirtrack.errors import PairsError, RequestError, RunError
 from tirtrack.files import MARKER
-from tirtrack.pairs import mine, mine_pairs, open_pairs, shard_writing
+from tirtrack.pairs import doubts, mine, mine_pairs, open_pairs, shard_writing
+from tirtrack.pairs.camera_names import Pairing
+from tirtrack.pairs.doubts import unusable_pairs
 from tirtrack.pairs.inspect import inspect_pairs
+from tirtrack.pairs.likeness import Unusable
 from tirtrack.pairs.mine import MAX_BAD
+from tirtrack.pairs.rig import stretched
 from tirtrack.pairs.shards import INDEX_NAME, read_index
+from tirtrack.pairs.source import PairSource
+from tirtrack.pairs.source_views import CombinedPairs
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -391,6 +398,98 @@ def test_the_command_is_told_the_layout(tmp_path, write_images, capsys):
     assert run([*words, "cameras"]) == 0
     assert run(["pairs", "inspect", str(out), "--layout", "cameras"]) == 2
     assert "leave out --layout, " in capsys.readouterr().err
+
+
+# --- pairs that can be read and not used ----------------------------------------------------------
+
+
+@pytest.fixture
+def some_blank(rig) -> Path:
+    """TIR of two pairs of a recording of images is blank."""
+    for name in ("1", "3"):
+        (file,) = (rig / "b" / "tir").glob(f"{name}.*")
+        Image.fromarray(np.full_like(np.asarray(Image.open(file)), 90)).save(file)
+    return rig
+
+
+def judged_of(source: PairSource) -> dict[str, Unusable]:
+    """What is left out, by key."""
+    left = unusable_pairs(source, range(len(source)))
+    return {source[index].key: why for index, why in left.items()}
+
+
+def test_judged_pairs_are_counted_and_stored_the_same_bytes_from_any_process(tmp_path, some_blank):
+    one = mine_pairs(some_blank, tmp_path / "one", shard_mb=1, judge=True)
+    mine_pairs(some_blank, tmp_path / "two", shard_mb=1, judge=True, workers=2)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    assert one.unusable["rig/b"] == {Unusable.BLANK: 2}
+    assert one.pairs == len(open_pairs(some_blank))
+    assert one.judged
+
+
+def test_pairs_that_nobody_asked_to_judge_are_not(tmp_path, some_blank, monkeypatch):
+    monkeypatch.setattr(mine, "unusable", None)
+    index = mine_pairs(some_blank, tmp_path / "out", shard_mb=1)
+    assert (index.judged, index.unusable) == (False, {})
+
+
+def test_what_was_judged_is_read_and_not_judged_again(tmp_path, some_blank, monkeypatch):
+    of_folder = judged_of(open_pairs(some_blank))
+    assert list(of_folder.values()).count(Unusable.BLANK) == 2
+    mine_pairs(some_blank, tmp_path / "out", shard_mb=1, judge=True)
+    monkeypatch.setattr(doubts, "unusable", None)
+    assert judged_of(open_pairs(tmp_path / "out")) == of_folder
+
+
+def test_the_index_counts_what_a_distillation_leaves_out(tmp_path, rig):
+    """Where most pairs of a recording seem to show different scenes, none is left out for it."""
+    index = mine_pairs(rig, tmp_path / "out", shard_mb=1, judge=True)
+    left = Counter(key.split("/")[1] for key in judged_of(open_pairs(rig)))
+    assert {name.split("/")[1]: sum(kinds.values()) for name, kinds in index.unusable.items()} == (
+        dict(left)
+    )
+
+
+def test_pairs_that_are_read_otherwise_than_they_were_judged_are_judged_again(
+    tmp_path, some_blank, monkeypatch
+):
+    mine_pairs(some_blank, tmp_path / "out", shard_mb=1, judge=True)
+    source = open_pairs(tmp_path / "out")
+    name = next(iter(source.recordings()))
+    assert source.is_judged(name)
+    assert not open_pairs(tmp_path / "out", pairing=Pairing(tir_alone=True)).is_judged(name)
+    height, width = source[0].tir.shape
+    rig = stretched((width, height), (width, height))
+    assert not source.registered({name: rig}).is_judged(name)
+    both = CombinedPairs([source, open_pairs(some_blank / "a")])
+    assert both.is_judged(name)
+    assert not both.is_judged("a")
+    assert both.judged(0) is source.judged(0)
+
+
+def test_a_pair_that_cannot_be_read_is_not_judged(tmp_path, rig):
+    (rig / "a" / "tir" / "2.png").write_bytes(b"no picture")
+    index = mine_pairs(rig, tmp_path / "out", shard_mb=1, judge=True, max_bad=0.5)
+    (fault,) = index.faults
+    source = open_pairs(tmp_path / "out")
+    with pytest.raises(PairsError):
+        source.judged(1)
+    assert fault.pair.endswith("a/2")
+    assert judged_of(source).keys().isdisjoint({fault.pair})
+
+
+def test_a_run_that_judges_does_not_resume_one_that_did_not(tmp_path, rig):
+    mine_pairs(rig, tmp_path / "out", shard_mb=1)
+    with pytest.raises(RequestError, match="judged"):
+        mine_pairs(rig, tmp_path / "out", shard_mb=1, judge=True, resume=True)
+
+
+def test_the_command_says_what_was_judged(tmp_path, some_blank, capsys):
+    out = tmp_path / "out"
+    assert run(["pairs", "mine", str(some_blank), "--out", str(out), "--judge"]) == 0
+    said = capsys.readouterr().out
+    assert "cannot be used, and `distill --set unusable=leave_out` leaves them out" in said
+    assert "rig/b: 2 x blank" in said
 
 
 def test_json_is_the_index(tmp_path, rig, capsys):

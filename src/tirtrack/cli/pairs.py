@@ -242,6 +242,14 @@ def mine(
         float,
         typer.Option(min=0, max=1, help="Share of pairs, and of recordings, that may be unusable."),
     ] = 0.001,
+    judge: Annotated[
+        bool,
+        typer.Option(
+            "--judge",
+            help="Judge whether pairs can be used (blank, shutter frames, different scenes, ...), "
+            "for distill --set unusable=leave_out; all are stored.",
+        ),
+    ] = False,
     workers: Workers = 1,
     cluster: Annotated[
         str | None,
@@ -284,6 +292,7 @@ def mine(
             licence=licence,
             shard_mb=shard_mb,
             max_bad=max_bad,
+            judge=judge,
             workers=workers,
             cluster=cluster,
             resume=resume,
@@ -345,7 +354,26 @@ def mined_lines(index: ShardIndex) -> list[str]:
     ]
     faults = [f"{one.pair}: {one.why}" for one in index.faults]
     lines += _unusable("recordings", index.unusable_recordings, "index.json")
-    return lines + _unusable(f"{unit}s", faults, "index.json")
+    lines += _unusable(f"{unit}s", faults, "index.json")
+    if index.judged:
+        lines += ["", *_judged_lines(index, unit)]
+    return lines
+
+
+def _judged_lines(index: ShardIndex, unit: str) -> list[str]:
+    """What was judged, as text: the number of pairs that cannot be used, recording by recording."""
+    from tirtrack.pairs.doubt_sentences import reasons
+
+    listed = [
+        f"  {name}: {reasons({str(why): number for why, number in counts.items()})}"
+        for name, counts in index.unusable.items()
+    ]
+    total = sum(sum(counts.values()) for counts in index.unusable.values())
+    said = f"judged: {_count(total, unit)} of {index.pairs} cannot be used"
+    said += ", and `distill --set unusable=leave_out` leaves them out" if total else ""
+    more = len(listed) - _LISTED
+    rest = [f"  and {more} more recordings, all in index.json"] if more > 0 else []
+    return [said, *listed[:_LISTED], *rest]
 
 
 def report_lines(found: Inspection) -> list[str]:

@@ -8,7 +8,7 @@ as well as inspection. Sentences name the recordings; nothing here stops a run.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -28,6 +28,7 @@ from tirtrack.pairs.likeness import (
 )
 from tirtrack.pairs.registration import USABLE_PEAK
 from tirtrack.pairs.source import PairSource, Recording
+from tirtrack.pairs.source_views import JudgedPairs
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
 
@@ -189,15 +190,28 @@ def left_out(kinds: Mapping[int, Unusable | None]) -> dict[int, Unusable]:
     >>> left_out({0: Unusable.OTHER_SCENE, 4: Unusable.BLANK})
     {4: <Unusable.BLANK: 'blank'>}
     """
-    other = [index for index, one in kinds.items() if one is Unusable.OTHER_SCENE]
-    kept = other if 2 * len(other) >= len(kinds) else []
-    return {index: one for index, one in kinds.items() if one is not None and index not in kept}
+    counts = Counter(one for one in kinds.values() if one is not None)
+    counted = counts_left_out(counts, len(kinds))
+    return {index: one for index, one in kinds.items() if one is not None and one in counted}
+
+
+def counts_left_out(counts: Mapping[Unusable, int], judged: int) -> dict[Unusable, int]:
+    """Number of pairs of a recording that are left out (:func:`left_out`), the most frequent first.
+
+    Args:
+        counts: number of its pairs by what is wrong with them.
+        judged: number of its pairs that were judged.
+    """
+    in_doubt = 2 * counts.get(Unusable.OTHER_SCENE, 0) >= judged
+    kept = {one: n for one, n in counts.items() if not (in_doubt and one is Unusable.OTHER_SCENE)}
+    return dict(sorted(kept.items(), key=lambda one: (-one[1], one[0])))
 
 
 def unusable_pairs(
     source: PairSource, indices: Sequence[int], progress: Progress = silent
 ) -> dict[int, Unusable]:
-    """The pairs among these that cannot be used (:func:`left_out`), by their index.
+    """The pairs among these that cannot be used (:func:`left_out`), by their index. What was judged
+    when they were mined is not judged again.
 
     Args:
         source: the pairs.
@@ -208,17 +222,25 @@ def unusable_pairs(
     wanted, done = set(indices), 0
     for recording in source.recordings().values():
         kinds: dict[int, Unusable | None] = {}
+        judge = _judge(source, recording.name)
         for index in recording.indices:
             if index not in wanted:
                 continue
             done += 1
             progress("judging pairs", done, len(wanted))
             try:
-                kinds[index] = unusable(source[index])
+                kinds[index] = judge(index)
             except PairsError:  # counted and named where all pairs are read
                 continue
         found |= left_out(kinds)
     return found
+
+
+def _judge(source: PairSource, recording: str) -> Callable[[int], Unusable | None]:
+    """The function that judges a pair of a recording by its index."""
+    if isinstance(source, JudgedPairs) and source.is_judged(recording):
+        return source.judged
+    return lambda index: unusable(source[index])
 
 
 def _stands_still(tir: Sequence[np.ndarray]) -> bool:

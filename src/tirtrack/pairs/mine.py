@@ -11,9 +11,10 @@ Only what a pair is made of is opened, as by :func:`~tirtrack.pairs.folder.open_
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ from tirtrack.files import (
 )
 from tirtrack.identity import IDENTITY_NAME, check_same_identity
 from tirtrack.pairs.camera_names import Pairing
+from tirtrack.pairs.doubts import counts_left_out
 from tirtrack.pairs.folder import FolderPairs, RecordingPlace, named_folders
 from tirtrack.pairs.layouts.split import SplitTake
+from tirtrack.pairs.likeness import Unusable, unusable
 from tirtrack.pairs.mining_plan import (
     Plan,
     ShardPlan,
@@ -42,7 +45,13 @@ from tirtrack.pairs.mining_plan import (
 )
 from tirtrack.pairs.recordings import Take, VideoTake
 from tirtrack.pairs.shard_models import Fault, Sample, ShardEntry, ShardIndex
-from tirtrack.pairs.shard_writing import SampleFiles, finished_shard, shard_faults, write_shard
+from tirtrack.pairs.shard_writing import (
+    SampleFiles,
+    ShardFindings,
+    finished_shard,
+    shard_findings,
+    write_shard,
+)
 from tirtrack.pairs.shards import INDEX_NAME, check_shards, read_index
 from tirtrack.progress import Progress, silent
 from tirtrack.remote import AnyPath, RemotePath, any_path, new_remote_folder, on_disk
@@ -62,6 +71,7 @@ def mine_pairs(
     licence: str = "not stated",
     shard_mb: int = SHARD_MB,
     max_bad: float = MAX_BAD,
+    judge: bool = False,
     workers: int = 1,
     cluster: str | None = None,
     resume: bool = False,
@@ -78,6 +88,8 @@ def mine_pairs(
         licence: licence under which the files are held.
         shard_mb: size of a shard, megabytes; only a longer video makes a larger one.
         max_bad: share of the pairs, and of the recordings, that may be unusable.
+        judge: judge what readable pairs show (blank, shutter frames, different scenes, ...), once
+            for all distillations that leave such pairs out. All are stored, and none counts as bad.
         workers: number of processes that read pairs; the shards do not depend on it.
         cluster: address of a Ray cluster whose processes read pairs, ``local`` for one that is
             started for this; every machine of it needs the folders under the same paths.
@@ -107,24 +119,33 @@ def mine_pairs(
     if cluster not in (None, LOCAL):
         _check_seen(read)
     plan = plan_mining(pairs, pairing, shard_mb * MB, max_bad, progress)
+    facts = _Facts(licence, judge)
     with ExitStack() as stack:
         if cluster is not None:
             plan, folder = _absolute(plan), folder.absolute()
             stack.enter_context(connected(cluster, workers))
         with sole_writer(folder):
-            begun = _begin(folder, plan, licence, read, force=force, resume=resume)
+            begun = _begin(folder, plan, facts, read, force=force, resume=resume)
         stack.enter_context(sole_writer(folder))
         if not begun:
             return _checked(folder)
         return _mined(
-            folder, plan, licence, max_bad, workers, progress, on_cluster=cluster is not None
+            folder, plan, facts, max_bad, workers, progress, on_cluster=cluster is not None
         )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is kept of every pair besides its files."""
+
+    licence: str
+    judge: bool
 
 
 def _mined(
     folder: AnyPath,
     plan: Plan,
-    licence: str,
+    facts: _Facts,
     max_bad: float,
     workers: int,
     progress: Progress,
@@ -134,22 +155,33 @@ def _mined(
     """Make the shards of a plan that are missing, and the index of all."""
     entries: dict[int, ShardEntry] = {}
     faults: dict[int, Sequence[Fault]] = {}
+    readable: Counter[str] = Counter()
+    wrong: dict[str, Counter[Unusable]] = {}
     done, total = 0, sum(one.pairs for one in plan.recordings)
-    make = partial(_begin_mining, folder, plan.places, licence)
+    make = partial(_begin_mining, folder, plan.places, facts)
     results = cluster_results if on_cluster else results_of
     works = results(make, plan.shards, workers, task="mines pairs", where=str(folder))
     progress("mining pairs", 0, total)
     for number, (entry, found) in works:
-        entries[number], faults[number] = entry, found
+        entries[number], faults[number] = entry, found.faults
+        readable.update(found.readable)
+        for name, counts in found.unusable.items():
+            wrong.setdefault(name, Counter()).update(counts)
         done += sum(one.stop - one.start for one in plan.shards[number].parts)
         progress("mining pairs", done, total)
         _check_bad([one for some in faults.values() for one in some], total, max_bad, folder)
     index = ShardIndex(
         name=plan.name,
-        licence=licence,
+        licence=facts.licence,
         recordings=plan.recordings,
         shards=tuple(entries[number] for number in range(len(plan.shards))),
         faults=tuple(one for number in range(len(plan.shards)) for one in faults[number]),
+        judged=facts.judge,
+        unusable={
+            one.name: counts
+            for one in plan.recordings
+            if (counts := counts_left_out(wrong.get(one.name, {}), readable[one.name]))
+        },
         unusable_recordings=plan.unusable,
     )
     if on_cluster and isinstance(folder, Path):
@@ -202,7 +234,7 @@ def _check_bad(faults: Sequence[Fault], total: int, max_bad: float, folder: AnyP
 def _begin(
     folder: AnyPath,
     plan: Plan,
-    licence: str,
+    facts: _Facts,
     read: Sequence[AnyPath],
     *,
     force: bool,
@@ -218,7 +250,8 @@ def _begin(
         "pairs": plan.files,
         "recordings": [one.model_dump(mode="json") for one in plan.recordings],
         "shards": [[asdict(part) for part in one.parts] for one in plan.shards],
-        "licence": licence,
+        "licence": facts.licence,
+        **({"judged": True} if facts.judge else {}),
     }
     hashed = {name: fingerprint(one) for name, one in identity.items()}
     path = folder / IDENTITY_NAME
@@ -252,23 +285,23 @@ def _reachable(folder: AnyPath) -> Iterator[None]:
 
 
 def _begin_mining(
-    folder: AnyPath, places: Sequence[RecordingPlace], licence: str
-) -> Callable[[ShardPlan], tuple[ShardEntry, Sequence[Fault]]]:
+    folder: AnyPath, places: Sequence[RecordingPlace], facts: _Facts
+) -> Callable[[ShardPlan], tuple[ShardEntry, ShardFindings]]:
     """The function that makes a shard, unless it is there; the last recordings stay open."""
     opened = lru_cache(1)(lambda place: opened_place(places[place], []))
 
-    def mined(shard: ShardPlan) -> tuple[ShardEntry, Sequence[Fault]]:
+    def mined(shard: ShardPlan) -> tuple[ShardEntry, ShardFindings]:
         with _reachable(folder):
             entry = finished_shard(folder, shard.number)
         if entry is None:
-            entry = write_shard(folder, shard.number, _samples(shard, opened, licence))
-        return entry, shard_faults(folder, entry)
+            entry = write_shard(folder, shard.number, _samples(shard, opened, facts))
+        return entry, shard_findings(folder, entry)
 
     return mined
 
 
 def _samples(
-    shard: ShardPlan, opened: Callable[[int], FolderPairs], licence: str
+    shard: ShardPlan, opened: Callable[[int], FolderPairs], facts: _Facts
 ) -> Iterator[SampleFiles]:
     """The samples of a shard, whose pairs were read: those that cannot be used say why."""
     for part in shard.parts:
@@ -278,8 +311,8 @@ def _samples(
             raise RunError("has changed while it was mined", part.recording, "mine it again")
         take, recording = takes[part.recording], source.recordings()[part.recording]
         step = part.stop - part.start if holds_videos(take) else 1
-        facts = {
-            "licence": licence,
+        said = {
+            "licence": facts.licence,
             "is_video": recording.is_video,
             "paired": take.layout,
             "assumed": recording.assumed,
@@ -289,6 +322,8 @@ def _samples(
         }
         for number, start in enumerate(range(part.start, part.stop, step), part.first_sample):
             positions = range(start, start + step)
+            indices = [recording.indices[position] for position in positions]
+            faults, wrong = _looked_at(source, indices, judge=facts.judge)
             sample = Sample(
                 recording=take.name,
                 position=start,
@@ -296,9 +331,10 @@ def _samples(
                 places=take.places
                 if isinstance(take, VideoTake | SplitTake) and holds_videos(take)
                 else (),
-                faults=_faults(source, [recording.indices[position] for position in positions]),
+                faults=faults,
+                unusable=wrong,
             )
-            yield SampleFiles(number, sample, sample_files(take, start), facts)
+            yield SampleFiles(number, sample, sample_files(take, start), said)
 
 
 def _split_in_words(take: Take) -> dict[str, Any]:
@@ -310,12 +346,20 @@ def _split_in_words(take: Take) -> dict[str, Any]:
     return {"split": {"layout": take.split.name, "rgb": rgb, "tir": tir}}
 
 
-def _faults(source: FolderPairs, indices: Sequence[int]) -> dict[int, str]:
-    """Why pairs cannot be used, by their place among those given."""
-    found = {}
+def _looked_at(
+    source: FolderPairs, indices: Sequence[int], *, judge: bool
+) -> tuple[dict[int, str], dict[int, Unusable]]:
+    """Why pairs cannot be read, and what is wrong with what others show, by their place among those
+    given.
+    """
+    faults: dict[int, str] = {}
+    found: dict[int, Unusable] = {}
     for place, index in enumerate(indices):
         try:
-            source[index]
+            pair = source[index]
         except PairsError as error:
-            found[place] = error.what
-    return found
+            faults[place] = error.what
+            continue
+        if judge and (kind := unusable(pair)) is not None:
+            found[place] = kind
+    return faults, found

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tirtrack.errors import RequestError
 from tirtrack.pairs.camera_names import Match
+from tirtrack.pairs.likeness import Unusable
 from tirtrack.pairs.rig import Rig
 from tirtrack.read_options import ReadOptions
 from tirtrack.stored import Stored
@@ -62,7 +63,9 @@ class Sample(Stored):
         keys: names of its pairs inside the recording.
         places: numbers of the RGB and the TIR frame of each pair of videos; empty for images.
         files: its files by camera; one that could not be read is missing.
-        faults: why pairs cannot be used, by their place in the sample.
+        faults: why pairs cannot be read, by their place in the sample.
+        unusable: what is wrong with what readable pairs show, by their place in the sample, if they
+            were judged.
     """
 
     recording: str
@@ -71,11 +74,13 @@ class Sample(Stored):
     places: Sequence[tuple[Count, Count]] = ()
     files: Mapping[Role, StoredFile] = {}
     faults: Mapping[Count, str] = {}
+    unusable: Mapping[Count, Unusable] = {}
 
     @model_validator(mode="after")
     def _of_its_pairs(self) -> Sample:
         count = len(self.keys)
-        if not count or len(self.places) not in (0, count) or max(self.faults, default=0) >= count:
+        last = max((*self.faults, *self.unusable), default=0)
+        if not count or len(self.places) not in (0, count) or last >= count:
             raise ValueError(f"a sample of {count} pairs, with places or faults of others")
         return self
 
@@ -192,7 +197,10 @@ class ShardIndex(Stored):
         licence: licence under which its files are held.
         recordings: its recordings, in order.
         shards: the shards, in order; samples are numbered through all of them.
-        faults: pairs that cannot be used.
+        faults: pairs that cannot be read.
+        judged: whether the others were judged (``unusable`` of their samples).
+        unusable: number of pairs by what is wrong with them, for each recording that has any, if
+            they were judged; they are stored like all others.
         unusable_recordings: recordings that were left out, and why.
     """
 
@@ -202,6 +210,8 @@ class ShardIndex(Stored):
     recordings: tuple[StoredRecording, ...]
     shards: tuple[ShardEntry, ...]
     faults: tuple[Fault, ...] = ()
+    judged: bool = False
+    unusable: Mapping[str, Mapping[Unusable, Count]] = {}
     unusable_recordings: tuple[str, ...] = ()
 
     @property

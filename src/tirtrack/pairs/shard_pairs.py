@@ -24,6 +24,7 @@ from tirtrack.errors import PairsError, StorageError
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.split import SPLITS, SplitImages, SplitTake, SplitVideo
+from tirtrack.pairs.likeness import Unusable
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
 from tirtrack.pairs.rig import Rig
@@ -66,6 +67,7 @@ class ShardPairs:
         index = read_index(self._folder)
         self.name = index.name
         self._licence = index.licence
+        self._is_judged = index.judged
         self._recordings = index.recordings
         self._rigs = {} if tir_alone else _rigs(index, rig, self._folder)
         self._starts = np.cumsum([0, *(one.pairs for one in index.recordings)])
@@ -122,6 +124,30 @@ class ShardPairs:
                 "keep one bit depth in a recording: split the folder, or convert the odd files",
             )
         return pair
+
+    def is_judged(self, recording: str) -> bool:
+        """Whether the pairs of a recording were judged when they were mined, with the same RGB and
+        the same rig.
+        """
+        mined = next(one for one in self._recordings if one.name == recording)
+        rig, is_blind = self._rigs.get(recording), self._tir_alone and mined.has_rgb
+        return self._is_judged and not is_blind and rig == mined.rig
+
+    def judged(self, index: int) -> Unusable | None:
+        """Why a pair cannot be used, as judged when it was mined; ``None`` if it can.
+
+        Raises:
+            PairsError: it could not be read when it was mined, or the index of its shard is
+                damaged.
+        """
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        recording, place = self._recordings[number], index - int(self._starts[number])
+        samples = _samples(recording)
+        sample = self._shards.sample(samples[0] if recording.holds_videos else samples[place])
+        place = place if recording.holds_videos else 0
+        if place in sample.faults:
+            raise PairsError(sample.faults[place], f"{recording.name}/{sample.keys[place]}")
+        return sample.unusable.get(place)
 
     def recordings(self) -> Mapping[str, Recording]:
         """The recordings by name, as they were mined."""

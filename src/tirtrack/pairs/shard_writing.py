@@ -7,7 +7,8 @@ import io
 import json
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from tirtrack.errors import RunError, StorageError
 from tirtrack.files import atomic_path, sha256, write_bytes
+from tirtrack.pairs.likeness import Unusable
 from tirtrack.pairs.shard_models import Fault, Role, Sample, ShardContent, ShardEntry, StoredFile
 from tirtrack.pairs.shards import content_path, read_content
 from tirtrack.remote import AnyPath, RemotePath
@@ -146,14 +148,36 @@ def _add(tar: tarfile.TarFile, member: str, file: BinaryIO, size: int, name: str
     )
 
 
-def shard_faults(folder: AnyPath, entry: ShardEntry) -> list[Fault]:
-    """The pairs of a shard that cannot be used."""
+@dataclass(frozen=True)
+class ShardFindings:
+    """What was found in the pairs of a shard.
+
+    Attributes:
+        faults: pairs that cannot be read.
+        readable: number of the others, by recording.
+        unusable: number of these by recording and by what is wrong with them, if they were judged.
+    """
+
+    faults: Sequence[Fault]
+    readable: Mapping[str, int]
+    unusable: Mapping[str, Mapping[Unusable, int]]
+
+
+def shard_findings(folder: AnyPath, entry: ShardEntry) -> ShardFindings:
+    """What was found in the pairs of a shard, as the file beside it says."""
     content = read_content(folder, entry.name)
-    return [
+    faults = [
         Fault(pair=f"{sample.recording}/{sample.keys[place]}", why=why)
         for sample in content.samples
         for place, why in sample.faults.items()
     ]
+    readable: Counter[str] = Counter()
+    unusable: dict[str, Counter[Unusable]] = {}
+    for sample in content.samples:
+        readable[sample.recording] += len(sample.keys) - len(sample.faults)
+        if sample.unusable:
+            unusable.setdefault(sample.recording, Counter()).update(sample.unusable.values())
+    return ShardFindings(faults, readable, unusable)
 
 
 def finished_shard(folder: AnyPath, number: int) -> ShardEntry | None:

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from tirtrack.errors import PairsError
+from tirtrack.pairs.likeness import Unusable
 from tirtrack.pairs.rig import Rig
 from tirtrack.pairs.source import FilePairs, Manifest, Pair, PairSource, Recording
 
@@ -62,10 +63,15 @@ class CombinedPairs:
 
     def __getitem__(self, index: int) -> Pair:
         """One pair of the source that it belongs to."""
+        source, inside = self._place(index)
+        return source[inside]
+
+    def _place(self, index: int) -> tuple[PairSource, int]:
+        """The source of a pair, and its index there."""
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)} in {self.name}")
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self._sources[number][index - int(self._starts[number])]
+        return self._sources[number], index - int(self._starts[number])
 
     def recordings(self) -> Mapping[str, Recording]:
         """All recordings, with indices that count through all sources."""
@@ -80,6 +86,20 @@ class CombinedPairs:
         """The same pairs, those of some recordings registered."""
         return CombinedPairs([registered(source, rigs) for source in self._sources])
 
+    def is_judged(self, recording: str) -> bool:
+        """As in :class:`JudgedPairs`, by the source of the recording."""
+        for source in self._sources:
+            if recording in source.recordings():
+                return isinstance(source, JudgedPairs) and source.is_judged(recording)
+        return False
+
+    def judged(self, index: int) -> Unusable | None:
+        """As in :class:`JudgedPairs`."""
+        source, inside = self._place(index)
+        if not isinstance(source, JudgedPairs):
+            raise ValueError(f"pair {index} was not judged")
+        return source.judged(inside)
+
     def manifest(self) -> Manifest:
         """The files of all sources; each licence is listed once."""
         parts = [source.manifest() for source in self._sources]
@@ -91,6 +111,21 @@ class CombinedPairs:
         """Names of unused files and folders of all sources."""
         stored = [source for source in self._sources if isinstance(source, FilePairs)]
         return [name for source in stored for name in source.unused()]
+
+
+@runtime_checkable
+class JudgedPairs(Protocol):
+    """Pairs of which some were judged before: whether they can be used."""
+
+    def is_judged(self, recording: str) -> bool:
+        """Whether the pairs of a recording were judged as they are read now."""
+
+    def judged(self, index: int) -> Unusable | None:
+        """Why a pair of such a recording cannot be used; ``None`` if it can.
+
+        Raises:
+            PairsError: the pair could not be read.
+        """
 
 
 @runtime_checkable
