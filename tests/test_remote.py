@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from PIL import Image
 from tirtrack.cli.app import run
 from tirtrack.errors import RequestError, StorageError
 from tirtrack.files import MARKER, new_folder, sha256
-from tirtrack.pairs import mine_pairs
+from tirtrack.pairs import mine_pairs, open_pairs
 from tirtrack.pairs.inspect import inspect_pairs
+from tirtrack.pairs.rig import stretched
+from tirtrack.pairs.source_views import CanRegister
 from tirtrack.remote import RemotePath, fetched
 
 LOGIN = "bob:Geheim"
@@ -217,3 +220,29 @@ def test_force_deletes_no_input_however_it_is_written(tmp_path, which):
         inspect_pairs(there, out=made, force=True)
     assert (made / "a" / "tir" / "1.png").is_file()
     assert (made / MARKER).is_file()
+
+
+# --- what was read from where ---------------------------------------------------------------------
+
+
+def test_a_manifest_names_the_address_and_not_the_copy(tmp_path, rig):
+    place = RemotePath(f"memory://{LOGIN}@nas/night")
+    upload(rig, place)
+    inspect_pairs(place, out=tmp_path / "out")
+    paths = [
+        one["path"] for one in json.loads((tmp_path / "out" / "manifest.json").read_text())["files"]
+    ]
+    assert len(paths) == 4
+    assert paths[0] == f"{place}/a/rgb/0.png"
+    assert LOGIN not in "".join(paths)
+
+
+def test_the_files_of_a_registered_recording_are_named_by_their_address_too(rig):
+    place = RemotePath("memory://nas/night")
+    upload(rig, place)
+    source = open_pairs(place)
+    assert isinstance(source, CanRegister)
+    (name,) = source.recordings()
+    again = source.registered({name: stretched((80, 60), (80, 60))}).manifest()
+    assert again == source.manifest()
+    assert all(one.path.startswith("memory://nas/night/") for one in again.files)

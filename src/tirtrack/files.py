@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -83,9 +84,17 @@ def write_text(path: AnyPath, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def json_text(content: Any) -> str:
+    r"""JSON, indented, keys in the order given; NaN is refused (write ``None``). In names of files
+    that are no UTF-8 the odd bytes are written out, as ``\xff``: JSON holds Unicode alone.
+    """
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    return re.sub("[\udc80-\udcff]", lambda odd: rf"\\x{ord(odd[0]) - 0xDC00:02x}", text)
+
+
 def write_json(path: AnyPath, content: Any) -> None:
-    """Write JSON, indented, keys in the order given; NaN is refused (write ``None``)."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    """Write what :func:`json_text` makes of something."""
+    write_text(path, json_text(content) + "\n")
 
 
 def new_folder(

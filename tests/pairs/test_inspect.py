@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ from PIL import Image
 from scipy import ndimage
 
 from tirtrack.boxes import Box
+from tirtrack.cli.app import run
+from tirtrack.distillation.sources import hold_back
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.contact_sheet import COLOURS, contact_sheet, scaled
 from tirtrack.pairs.inspect import inspect_pairs, proposal_rates
@@ -220,3 +225,32 @@ def test_a_recording_that_is_mostly_unusable_is_one_warning(tmp_path, write_imag
     assert said.endswith(
         "a (3 x blank, of 3); one camera was covered or off, so leave such recordings out"
     )
+
+
+# --- names that are no UTF-8 ----------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_no_utf8_are_written_and_printed(tmp_path, write_images, capsys):
+    odd = os.fsdecode(b"night\xff")
+    folder = write_images(tmp_path / odd, ["1", "2"])
+    out = tmp_path / "out"
+    assert run(["pairs", "inspect", str(folder), "--out", str(out)]) == 0
+    assert "night" in capsys.readouterr().out
+    files = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["files"]
+    assert "night\\xff" in files[0]["path"]
+    inspection = read_inspection(out)
+    assert inspection is not None
+    assert inspection.name == "night\\xff"
+    source = open_pairs([folder, write_images(tmp_path / "day", ["1", "2"])])
+    assert hold_back(source, 0.5).held_back, "the order of held-back recordings hashes their names"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_terminal_of_utf8_shows_such_names_with_escapes(tmp_path, write_images, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="utf-8"))
+    folder = write_images(tmp_path / os.fsdecode(b"night\xff"), ["1", "2"])
+    assert run(["pairs", "inspect", str(folder), "--out", str(tmp_path / "o"), "--json"]) == 0
+    sys.stdout.flush()
+    assert json.loads(written.getvalue())["name"] == "night\\xff"

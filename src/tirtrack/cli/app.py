@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import json
 import logging
 import os
@@ -157,6 +158,8 @@ def run(arguments: Sequence[str]) -> int:
     cut = given.index("--") if "--" in given else len(given)
     debug, as_json = DEBUG in given[:cut], JSON in given[:cut]
     rest = [word for word in given[:cut] if word != DEBUG] + given[cut:]
+    for stream in (sys.stdout, sys.stderr):
+        _escape_odd_names(stream)
     with _quiet_channels(), _sigterm_as_interrupt():
         try:
             code = typer.main.get_group(app).main(
@@ -179,6 +182,12 @@ def _ended_by(error: Exception, words: Sequence[str], *, debug: bool, as_json: b
         return _report_error(sentence, error, safe, debug=debug, as_json=as_json)
     except BrokenPipeError:
         return _sentence(error, words).exit_code
+
+
+def _escape_odd_names(stream: TextIO | None) -> None:
+    """Let a stream print names of files that it cannot encode, with escapes."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _let_go(stream: TextIO | None) -> None:

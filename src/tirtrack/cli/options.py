@@ -6,7 +6,6 @@ declares it itself.
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -295,7 +294,9 @@ def rate(frames_per_s: float) -> str:
 
 def print_json(content: Any) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(content, indent=1, ensure_ascii=False))
+    from tirtrack.files import json_text
+
+    print(json_text(content))
 
 
 def print_file(file: Path) -> None:

@@ -234,7 +234,8 @@ def hold_back_clips(
 
 def _draw(name: str) -> int:
     """A number below ``2**64`` by which a name is held back: a hash of it."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    as_bytes = name.encode("utf-8", "surrogateescape")  # a file's name may be no UTF-8
+    return int.from_bytes(hashlib.sha256(as_bytes).digest()[:8], "big")
 
 
 def _checked(names: Sequence[str], recordings: Mapping[str, Recording]) -> list[str]:

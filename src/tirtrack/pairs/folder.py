@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import truediv
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,6 +62,7 @@ class FolderPairs:
         folder: folder that holds all recordings, to find unused files in it.
         rigs: map from RGB to TIR pixels of each recording that is registered, by its name.
         any_aspect: whether TIR of another aspect ratio is stretched onto the RGB grid.
+        copy: copy on the disk of what lies at an address, if that is what is read.
 
     Attributes:
         takes: recordings that can be used.
@@ -81,9 +84,10 @@ class FolderPairs:
         folder: Path | None = None,
         rigs: Mapping[str, Rig] | None = None,
         any_aspect: bool = False,
+        copy: Copy | None = None,
     ) -> None:
         self.name = name
-        self._folder = folder
+        self._folder, self._copy = folder, copy
         self.licence = licence
         self._rigs, self._any_aspect = dict(rigs or {}), any_aspect
         self.no_data: dict[str, float | None] = {}
@@ -165,6 +169,7 @@ class FolderPairs:
             folder=self._folder,
             rigs={**self._rigs, **rigs},
             any_aspect=self._any_aspect,
+            copy=self._copy,
         )
 
     def recordings(self) -> Mapping[str, Recording]:
@@ -188,9 +193,12 @@ class FolderPairs:
         }
 
     def manifest(self) -> Manifest:
-        """Every file with size and SHA-256 (reads all of them once), and the licence as given."""
+        """Every file with size and SHA-256 (reads all of them once), and the licence as given. A
+        file that was copied from an address is named by it.
+        """
+        place_of = str if self._copy is None else self._copy.address_of
         files = [
-            SourceFile(str(path), path.stat().st_size, sha256(path))
+            SourceFile(place_of(path), path.stat().st_size, sha256(path))
             for take in self.takes
             for path in take.files()
         ]
@@ -200,6 +208,18 @@ class FolderPairs:
         """Names of unused files and folders beside the frames."""
         used = [path for take in self.takes for path in take.files()]
         return [] if self._folder is None else unused_names(self._folder, used)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What was copied to the disk from an address: a folder, or a file."""
+
+    here: Path
+    origin: RemotePath
+
+    def address_of(self, path: Path) -> str:
+        """The address from which a file of the copy comes."""
+        return str(reduce(truediv, path.relative_to(self.here).parts, self.origin))
 
 
 def _no_data(take: Take) -> float | None:
@@ -364,7 +384,7 @@ def _open_folder(
 ) -> PairSource:
     if is_shards(folder):
         return _open_shards(folder, pairing)
-    folder = _on_disk(folder)
+    given, folder = folder, _on_disk(folder)
     opened = _each(lambda place: place.takes(), recording_places(folder, name, pairing), rejected)
     takes = [take for several in opened for take in several]
     inside = folder if folder.is_dir() else None
@@ -376,6 +396,7 @@ def _open_folder(
         folder=inside,
         rigs=rigs_of(takes, pairing),
         any_aspect=pairing.any_aspect,
+        copy=Copy(folder, given) if isinstance(given, RemotePath) else None,
     )
 
 
