@@ -336,6 +336,31 @@ def test_tir_of_a_data_set_is_read_alone(tmp_path, name):
     assert all(source[index].rgb is None for index in range(len(source)))
     more = 1 if name.startswith("flir") else 0  # a TIR frame without a partner
     assert len(source) == sum(MADE[name][1].values()) + more
+    if name != "flir-adas-v2":  # the frame without a partner leaves a gap
+        assert {one.is_video for one in source.recordings().values()} == {MADE[name][2]}
+
+
+@pytest.mark.parametrize("side", ["infrared", "i"])
+def test_numbers_before_one_letter_are_frames_of_a_video_where_tir_is_alone(tmp_path, side):
+    """The folder that is left of RGBT234 or GTOT once RGB is not copied with it."""
+    for k in range(3):
+        _image(tmp_path / "kite4" / side / f"0000{k}i.png", 10 + 20 * k)
+    (one,) = open_pairs(tmp_path, pairing=Pairing(tir_alone=True)).recordings().values()
+    assert one.is_video
+
+
+def test_tir_alone_of_lasher_is_in_order_of_its_numbers(tmp_path):
+    """``i0003`` comes before ``ir_0001`` by its letters."""
+    _made("lasher", tmp_path / "d")
+    source = open_pairs(tmp_path / "d", pairing=Pairing(tir_alone=True, layout="lasher"))
+    assert [round((float(source[k].tir.mean()) - 10) / 20) for k in range(3)] == [0, 1, 2]
+
+
+def test_frames_of_several_sizes_are_no_video_of_a_data_set(tmp_path):
+    _made("gtot", tmp_path / "d")
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "d/Otcbvs/i/00002i.png")
+    source = open_pairs(tmp_path / "d", pairing=Pairing(tir_alone=True))
+    assert not source.recordings()["d/Otcbvs"].is_video
 
 
 def test_an_unknown_layout_is_answered_with_all_names(tmp_path):

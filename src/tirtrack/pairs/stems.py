@@ -152,13 +152,15 @@ def matched_in_order(
     rgb: Sequence[str], tir: Sequence[str], pairing: Pairing, where: Path
 ) -> MatchedFrames:
     """The stems as :func:`matched_stems` pairs them; where names do not match, frame k of one
-    camera belongs to frame k of the other, in order of the last number in a name.
+    camera belongs to frame k of the other, in order of the last number in a name. TIR alone is put
+    in that order too, where every name has a number of its own.
 
     Raises:
         PairsError: there are more frames of one camera, a name has no number, or two have the same.
     """
     try:
-        return matched_stems(rgb, tir, pairing, where)
+        matched = matched_stems(rgb, tir, pairing, where)
+        return _numbered(matched, where) if pairing.tir_alone else matched
     except PairsError:
         if len(rgb) != len(tir) or pairing.by_time:
             raise
@@ -166,6 +168,16 @@ def matched_in_order(
     places = tuple(zip(*orders, strict=True))
     keys = tuple(rgb[place] for place in orders[0])
     return MatchedFrames(places, keys, "names differ, so frame k is matched with frame k")
+
+
+def _numbered(matched: MatchedFrames, where: Path) -> MatchedFrames:
+    """Frames in order of the last number in each key; as they are, where these are not unique."""
+    try:
+        order = _by_number(matched.keys, where)
+    except PairsError:
+        return matched
+    places, keys = zip(*((matched.places[k], matched.keys[k]) for k in order), strict=True)
+    return replace(matched, places=places, keys=keys)
 
 
 def _by_number(stems: Sequence[str], where: Path) -> list[int]:

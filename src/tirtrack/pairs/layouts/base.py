@@ -61,7 +61,8 @@ class DataSet:
         tir: the same for the TIR camera.
         marked: whether a folder with both cameras is of this data set and of no other rig, by
             names alone; it is not called where the user asks for the layout.
-        are_stills: whether frames are unrelated, whatever their names say.
+        is_video: whether frames of one size are those of a video, whatever their names say;
+            ``None``: names decide.
         frames_per_s: pairs per second of its videos, if they are published at one rate.
         match: rule that matches stems, if not the usual one.
         scene: the recording that a stem belongs to, where a folder holds several.
@@ -73,7 +74,7 @@ class DataSet:
     rgb: Sequence[str]
     tir: Sequence[str]
     marked: Callable[[Path], bool]
-    are_stills: bool = False
+    is_video: bool | None = None
     frames_per_s: float | None = None
     match: Matcher = matched_stems
     scene: Callable[[str], str] | None = None
@@ -122,7 +123,9 @@ class DataSet:
         return [self._with_facts(one) for one in scenes]
 
     def _with_facts(self, take: ImageTake) -> ImageTake:
-        is_video = take.is_video and not self.are_stills
+        is_video = take.is_video
+        if self.is_video is not None:
+            is_video = self.is_video and of_one_size(take.files_tir)
         rate = take.frames_per_s or self.frames_per_s
         return replace(
             take,

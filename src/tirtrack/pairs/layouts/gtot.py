@@ -22,5 +22,6 @@ GTOT = DataSet(
     rgb=("v",),
     tir=("i",),
     marked=_marked,
+    is_video=True,
     match=matched_in_order,
 )

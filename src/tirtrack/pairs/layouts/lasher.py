@@ -23,5 +23,6 @@ LASHER = DataSet(
     rgb=("visible",),
     tir=("infrared",),
     marked=_marked,
+    is_video=True,
     match=matched_in_order,
 )

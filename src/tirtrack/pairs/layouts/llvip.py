@@ -28,6 +28,6 @@ LLVIP = DataSet(
     rgb=("visible",),
     tir=("infrared",),
     marked=_marked,
-    are_stills=True,
+    is_video=False,
     scene=_place,
 )

@@ -22,5 +22,5 @@ M3FD = DataSet(
     rgb=("Vis",),
     tir=("Ir",),
     marked=_marked,
-    are_stills=True,
+    is_video=False,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def image_take(
         () if pairing.tir_alone else files_rgb,
         tuple(tir[place][1] for _, place in matched.places),
         matched.keys,
-        _neighbours_in_time(matched) and of_one_size(files_rgb),
+        _neighbours_in_time(matched, is_alone=pairing.tir_alone) and of_one_size(files_rgb),
         ", ".join(filter(None, (assumed, matched.said))),
         1 / matched.interval_s if matched.interval_s else None,
         matched_by="time" if matched.by_time else "name",
@@ -64,8 +65,15 @@ def image_take(
     )
 
 
-def _neighbours_in_time(matched: MatchedFrames) -> bool:
-    if counts_up(matched.keys):
+def _neighbours_in_time(matched: MatchedFrames, *, is_alone: bool) -> bool:
+    """Whether names count up or are times; of one camera alone, also before an end that all share
+    (``00001i``), which matching takes off the names of two.
+    """
+    keys = matched.keys
+    ends = {re.sub(r".*\d", "", key) for key in keys}
+    if is_alone and len(ends) == 1:
+        keys = [key.removesuffix(*ends) for key in keys]
+    if counts_up(keys):
         return True
     step = matched.interval_s
     return step is not None and len(matched.keys) > 2 and step <= MAX_VIDEO_INTERVAL_S

@@ -21,5 +21,5 @@ MSRS = DataSet(
     rgb=("vi",),
     tir=("ir",),
     marked=_marked,
-    are_stills=True,
+    is_video=False,
 )

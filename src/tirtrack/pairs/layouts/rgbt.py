@@ -27,6 +27,7 @@ RGBT210 = DataSet(
     rgb=("visible",),
     tir=("infrared",),
     marked=_marked_210,
+    is_video=True,
     match=matched_in_order,
 )
 RGBT234 = DataSet(
@@ -36,5 +37,6 @@ RGBT234 = DataSet(
     rgb=("visible",),
     tir=("infrared",),
     marked=_marked_234,
+    is_video=True,
     match=matched_in_order,
 )

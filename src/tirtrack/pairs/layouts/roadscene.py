@@ -14,5 +14,5 @@ ROADSCENE = DataSet(
     rgb=("crop_LR_visible",),
     tir=("cropinfrared",),
     marked=lambda folder: True,
-    are_stills=True,
+    is_video=False,
 )

@@ -19,5 +19,5 @@ VT5000 = DataSet(
     rgb=("RGB",),
     tir=("T",),
     marked=_marked,
-    are_stills=True,
+    is_video=False,
 )
