@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tirtrack.cache import cache_folder
+from tirtrack.cache import cache_folder, recorded_values
 from tirtrack.cli.app import run as command
+from tirtrack.distillation import stages
 from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.shard_boxes import take_boxes
 from tirtrack.distillation.sources import open_split
 from tirtrack.errors import PairsError
@@ -177,3 +179,52 @@ def test_the_command_puts_boxes_beside_shards_and_needs_shards(shards, start, fo
     assert f"written: {shards}/boxes-" in capsys.readouterr().err
     assert command(["pairs", "propose", str(folder)]) == 2
     assert "holds no shards; mine the pairs first" in capsys.readouterr().err
+
+
+# --- several folders of shards --------------------------------------------------------------------
+
+
+def test_boxes_of_several_folders_serve_where_they_are_distilled_together(
+    folder, start, tmp_path, monkeypatch, use_cache
+):
+    """Those that are drawn at random are made anew, all others are those made directly."""
+    followed = {**SHORT, "tracks.modalities": ["tir"], "tracks.frames": 3, "tracks.min_frames": 2,
+                "tracks.every": 1, "registration": False}  # fmt: skip
+    recipe = load_recipe("mixed", changes=followed)
+    takes = sorted(folder.iterdir())
+    parts = [tmp_path / name for name in ("one", "two")]
+    for part, some in zip(parts, (takes[:1], takes[1:]), strict=True):
+        mine_pairs(some, part)
+
+    def made() -> dict[str, object]:
+        split = open_split(parts, None, recipe, "not stated")
+        run = Run(tmp_path, tmp_path, recipe, split.identity(), seed=0)
+        with recorded_values() as values:
+            found, _ = stages.propose(split, run)
+            stages.follow_all(split, found, run, Still)
+        return {json.dumps([kind, one], sort_keys=True): json.loads(text)
+                for kind, one, text in values}  # fmt: skip
+
+    use_cache(tmp_path / "cache")
+    directly = made()
+    use_cache(tmp_path / "other")
+    travelled = set()
+    for part, first in zip(parts, (0, len(open_pairs(parts[0]))), strict=True):
+        file = propose_boxes(part, start, recipe="mixed", changes=followed,
+                             follower=lambda _: Still())  # fmt: skip
+        lines = map(json.loads, file.read_text().splitlines())
+        travelled |= {first + one["identity"].get("index", -9) for one in lines}
+    use_cache(tmp_path / "third")
+    split = open_split(parts, None, recipe, "not stated")
+    assert take_boxes(split.source, split.identity()["pairs"]) > 4
+    drawn: list[int] = []
+    make = proposal_cache.results_of
+    monkeypatch.setattr(proposal_cache, "results_of", lambda begin, items, *a, **k: (
+        drawn.extend(items), make(begin, items, *a, **k))[1])  # fmt: skip
+    assert made() == directly
+    is_random = {
+        json.loads(key)[1]["index"]: value[0]["kept"][0]["way"] == "random"
+        for key, value in directly.items() if key.startswith('["proposals"')
+    }  # fmt: skip
+    assert len(travelled & is_random.keys()) > 5
+    assert drawn == [index for index, one in is_random.items() if one or index not in travelled]

@@ -73,8 +73,8 @@ class Split:
         if self.named:
             held_back = f"of the pairs: {', '.join(sorted(set(self.named)))}"
         if self.has_two_sources:
-            held_back = _hashed(self.held_back_source, self.held_back_source.manifest())
-        return {"pairs": _hashed(self.source, self.manifest), "held-back pairs": held_back}
+            held_back = hash_of(self.held_back_source, self.held_back_source.manifest())
+        return {"pairs": hash_of(self.source, self.manifest), "held-back pairs": held_back}
 
 
 def open_split(
@@ -152,7 +152,8 @@ def _check_rgb(source: PairSource, recipe: CrossModalRecipe) -> None:
         )
 
 
-def _hashed(source: PairSource, manifest: Manifest) -> str:
+def hash_of(source: PairSource, manifest: Manifest) -> str:
+    """Hash of the pairs of a source and their licence, wherever they lie."""
     return fingerprint({**content_identity(source, manifest), "licence": manifest.licence})
 
 

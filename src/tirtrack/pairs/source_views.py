@@ -73,6 +73,10 @@ class CombinedPairs:
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self._sources[number], index - int(self._starts[number])
 
+    def parts(self) -> list[tuple[PairSource, int]]:
+        """The sources, each with the index of its first pair."""
+        return list(zip(self._sources, map(int, self._starts), strict=False))
+
     def recordings(self) -> Mapping[str, Recording]:
         """All recordings, with indices that count through all sources."""
         shifted: dict[str, Recording] = {}
