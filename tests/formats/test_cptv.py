@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 import struct
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tirtrack.errors import FrameError
+from tirtrack.errors import FrameError, PairsError
 from tirtrack.media import count_frames, frames, probe, read_image
+from tirtrack.pairs import Pairing, mine_pairs, open_pairs
+from tirtrack.pairs.one_grid import resample
+from tirtrack.video_writer import VideoWriter
 
 RNG = np.random.default_rng(5)
 STACK = RNG.integers(2600, 3200, (4, 6, 8), dtype=np.uint16)
@@ -126,3 +130,80 @@ def test_damage_is_named(tmp_path, content, message):
         list(frames(tmp_path / "a.cptv"))
     assert str(tmp_path / "a.cptv") in str(caught.value)
     assert message in str(caught.value)
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def video_of(path, count=4) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(path, 9) as writer:
+        for level in range(count):
+            picture = np.random.default_rng(level).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+            writer.write(picture)
+
+
+def write_recording(path, stack=STACK) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(recording(stack)))
+
+
+def paired(folder):
+    return open_pairs(folder, pairing=Pairing(any_aspect=True))
+
+
+@pytest.mark.parametrize(
+    ("rgb", "tir"),
+    [("rgb.mp4", "tir.cptv"), ("a_rgb.mp4", "a_tir.cptv"), ("rgb/a.mp4", "tir/a.cptv")],
+    ids=["two files", "one folder", "two folders"],
+)
+def test_a_recording_is_the_tir_video_of_a_pair(tmp_path, rgb, tir):
+    video_of(tmp_path / "night" / rgb)
+    write_recording(tmp_path / "night" / tir)
+    source = paired(tmp_path / "night")
+    assert len(source) == 4
+    (one,) = source.recordings().values()
+    assert one.is_video
+    for index in (2, 0, 3):  # a step back, too
+        assert source[index].tir_stored_wh == (8, 6)
+        assert source[index].tir_depth == "uint16"
+        counts = resample(STACK[index], 96, 128)
+        assert_array_equal(source[index].tir, counts)
+    again = pickle.loads(pickle.dumps(source))
+    assert_array_equal(again[1].tir, source[1].tir)
+
+
+def test_frames_of_a_recording_are_matched_by_its_clock(tmp_path):
+    """The video has 9 frames/s as the recording has, and one more frame behind its end."""
+    video_of(tmp_path / "rgb.mp4", 5)
+    write_recording(tmp_path / "tir.cptv")
+    with pytest.raises(PairsError, match=r"rgb.mp4 has 5 frames .*, tir.cptv 4 \(9.01 a second"):
+        paired(tmp_path)
+    source = open_pairs(tmp_path, pairing=Pairing(match="time", any_aspect=True))
+    assert len(source) == 4
+
+
+def test_recordings_alone_are_recordings_of_tir(tmp_path):
+    for name in ("one", "two"):
+        write_recording(tmp_path / "all" / f"{name}.cptv")
+    source = open_pairs(tmp_path / "all")
+    assert list(source.recordings()) == ["all/one", "all/two"]
+    assert_array_equal(source[5].tir, STACK[1])
+    alone = open_pairs(tmp_path / "all" / "one.cptv")
+    assert_array_equal(alone[3].tir, STACK[3])
+
+
+def test_a_recording_goes_into_shards(tmp_path):
+    video_of(tmp_path / "night" / "rgb.mp4")
+    write_recording(tmp_path / "night" / "tir.cptv")
+    mine_pairs(tmp_path / "night", tmp_path / "shards", pairing=Pairing(any_aspect=True))
+    source, stored = paired(tmp_path / "night"), paired(tmp_path / "shards")
+    for index in range(4):
+        assert_array_equal(stored[index].tir, source[index].tir)
+
+
+def test_a_recording_that_ends_early_is_refused_in_pairs(tmp_path):
+    video_of(tmp_path / "rgb.mp4")
+    (tmp_path / "tir.cptv").write_bytes(gzip.compress(recording()[:-20]))
+    with pytest.raises(PairsError, match="ends early"):
+        paired(tmp_path)

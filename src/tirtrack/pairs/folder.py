@@ -25,6 +25,7 @@ from tirtrack.pairs.layouts.cameras import CAMERAS, is_tir_half, no_takes
 from tirtrack.pairs.layouts.listing import refused_recording
 from tirtrack.pairs.layouts.registry import LAYOUTS, Place, find_places, find_split
 from tirtrack.pairs.layouts.tir_alone import find_tir
+from tirtrack.pairs.mixed_files import VIDEO_KINDS
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
 from tirtrack.pairs.rig import Rig
@@ -42,7 +43,6 @@ from tirtrack.pairs.source_views import CombinedPairs, TirAlone, registered
 from tirtrack.read_options import as_typed
 from tirtrack.remote import AnyPath, RemotePath, any_path, fetched
 from tirtrack.source_line import bits, unused_names
-from tirtrack.video import VIDEO_SUFFIXES
 
 _Given = TypeVar("_Given")
 _Opened = TypeVar("_Opened")
@@ -479,7 +479,7 @@ def recording_places(folder: AnyPath, name: str, pairing: Pairing) -> list[Recor
 def _no_tir_video(file: Path) -> PairsError:
     if refused := refused_recording(file):
         return refused
-    if file.suffix.lower() not in VIDEO_SUFFIXES:
+    if file.suffix.lower() not in VIDEO_KINDS:
         return PairsError("is a file and no video", file, "give a folder, or a video of TIR")
     return PairsError(
         "is not taken for TIR alone: it is named like an RGB camera, or --rgb was given",

@@ -66,6 +66,10 @@ class MixedFiles:
                 first[key] = file
 
 
+VIDEO_KINDS = VIDEO_SUFFIXES | {".cptv"}
+"""Suffixes of files that hold a recording of one camera; a CPTV file is one of a thermal camera."""
+
+
 def files_of_kinds(folder: Path, kinds: Iterable[str]) -> list[Path]:
     """The files of a folder with one of the suffixes, by name."""
     return [
@@ -79,7 +83,7 @@ def mixed_files(folder: Path, pairing: Pairing) -> MixedFiles | None:
     """The files of a folder by camera, images before videos; ``None`` where no file of one camera
     has a partner of the other.
     """
-    for kinds in (IMAGE_KINDS, VIDEO_SUFFIXES):
+    for kinds in (IMAGE_KINDS, VIDEO_KINDS):
         found = _by_camera(files_of_kinds(folder, kinds), pairing)
         keys = [{key for key, _ in found.files[modality]} for modality in MODALITIES]
         if all(keys) and (keys[0] & keys[1] or _are_times([*keys[0]], [*keys[1]])):

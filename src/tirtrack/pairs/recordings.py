@@ -20,7 +20,7 @@ from tirtrack.images import opened_image
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.colour import colour, refuse_palette
 from tirtrack.pairs.stems import MatchedFrames, frames_by_time
-from tirtrack.pairs.video_frames import VideoFrames
+from tirtrack.pairs.video_frames import Frames, VideoFrames, tir_frames
 from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
 
 MAX_RATE_RATIO = 1.01
@@ -213,8 +213,8 @@ class VideoTake:
         self.tir_options = pairing.tir_options
         self.delay_frames = pairing.delay_frames
         refuse_options(pairing.tir_options, ["picture"], path_tir)
-        self._tir = VideoFrames(path_tir, grey=True, options=pairing.tir_options)
-        first = self._tir if path_rgb is None else VideoFrames(path_rgb, grey=False)
+        self._tir = tir_frames(path_tir, pairing.tir_options)
+        first: Frames = self._tir if path_rgb is None else VideoFrames(path_rgb, grey=False)
         self._rgb = None if path_rgb is None else first
         matched = self._by_time(first, pairing) if pairing.by_time else self._by_number(first)
         where = first.path.parent
@@ -231,12 +231,12 @@ class VideoTake:
         doubt = None if is_timed else clocks_differ(first, self._tir)
         self.warnings = () if doubt is None else (doubt,)
 
-    def _by_time(self, rgb: VideoFrames, pairing: Pairing) -> MatchedFrames:
+    def _by_time(self, rgb: Frames, pairing: Pairing) -> MatchedFrames:
         times = rgb.times_s
         keys = [f"{place:06d}" for place in range(len(times))]
         return frames_by_time(times, self._tir.times_s, keys, pairing, rgb.path.parent)
 
-    def _by_number(self, rgb: VideoFrames) -> MatchedFrames:
+    def _by_number(self, rgb: Frames) -> MatchedFrames:
         count, path_rgb, path_tir = len(rgb), rgb.path, self._tir.path
         if count != len(self._tir):
             raise PairsError(
@@ -290,11 +290,11 @@ class VideoTake:
         """Every file that can be opened."""
         return [video.path for video in self._videos()]
 
-    def _videos(self) -> list[VideoFrames]:
+    def _videos(self) -> list[Frames]:
         return [self._tir] if self._rgb is None else [self._rgb, self._tir]
 
 
-def clocks_differ(rgb: VideoFrames, tir: VideoFrames) -> str | None:
+def clocks_differ(rgb: Frames, tir: Frames) -> str | None:
     """A sentence if two videos run at different rates, or their time stamps drift apart."""
     step_rgb, step_tir = rgb.interval_s, tir.interval_s
     if step_rgb is None or step_tir is None:
@@ -317,11 +317,11 @@ def clocks_differ(rgb: VideoFrames, tir: VideoFrames) -> str | None:
     )
 
 
-def _rate(video: VideoFrames) -> str:
+def _rate(video: Frames) -> str:
     return f" ({1 / video.interval_s:.3g} a second)" if video.interval_s else ""
 
 
-def _pace(video: VideoFrames) -> str:
+def _pace(video: Frames) -> str:
     return (
         f"{video.path.name} has {1 / (video.interval_s or 1):.3g} frames/s "
         f"({video.duration_s:.2g} s in all)"

@@ -12,15 +12,18 @@ from __future__ import annotations
 import bisect
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
 
 from tirtrack.errors import FrameError, PairsError
+from tirtrack.formats.frame_file import FrameFile
 from tirtrack.formats.pixel_samples import check_byte_order
-from tirtrack.images import check_pixels
+from tirtrack.images import check_pixels, opened_image
 from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
 from tirtrack.video import grey_byte_order, short_reason, upright_pixels
 
@@ -182,6 +185,100 @@ class VideoFrames:
         while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
             _, oldest = self._cache.popitem(last=False)
             self._cached_bytes -= oldest.nbytes
+
+
+class RecordedFrames:
+    """The frames of a CPTV recording by number, 0-based, with what :class:`VideoFrames` offers.
+
+    Each is stored as a difference to the one before, so a step back reads from the first one on.
+
+    Args:
+        path: CPTV file.
+        options: byte order and channel are nothing that it leaves open.
+
+    Raises:
+        PairsError: it is damaged, or ends early.
+    """
+
+    def __init__(self, path: Path, *, options: ReadOptions = AS_STORED) -> None:
+        self.path = Path(path)
+        self._options = options
+        self._open = ExitStack()
+        self._file: FrameFile | None = None
+        file = self._reading()
+        self._count, self._times_s = file.count, file.times_s
+        self.close()
+        if file.fault is not None:
+            fault = file.fault
+            raise PairsError(fault.what, fault.where, "copy it again, or cut both cameras before")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(RecordedFrames, options=self._options), (self.path,)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def times_s(self) -> list[float]:
+        """When each frame was taken, in seconds after the first; zeros without a clock."""
+        return list(self._times_s or [0.0] * self._count)
+
+    @property
+    def interval_s(self) -> float | None:
+        """The mean time between frames, seconds; ``None`` for a single frame or without a clock."""
+        last = self.times_s[-1]
+        return last / (self._count - 1) if last > 0 else None
+
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to the end of the last, seconds."""
+        return self.times_s[-1] + (self.interval_s or 0.0)
+
+    def chroma(self, index: int) -> float:
+        """0: counts have no colour."""
+        return 0.0
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One frame, ``[H,W]`` uint16.
+
+        Raises:
+            PairsError: it cannot be decoded.
+            IndexError: there is no such frame.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)} in {self.path}")
+        try:
+            return self._reading().decode(index)
+        except FrameError as error:
+            raise PairsError(error.what, error.where, error.fix) from error
+
+    def close(self) -> None:
+        """Close the file; the next frame reopens it."""
+        self._open.close()
+        self._file = None
+
+    def _reading(self) -> FrameFile:
+        if self._file is None:
+            try:
+                self._file = self._open.enter_context(opened_image(self.path, self._options))
+            except FrameError as error:
+                raise PairsError(error.what, error.where, error.fix) from error
+        return self._file
+
+
+Frames = VideoFrames | RecordedFrames
+"""The frames of one camera's recording, by number."""
+
+
+def tir_frames(path: Path, options: ReadOptions) -> Frames:
+    """The frames of a TIR video or of a CPTV recording.
+
+    Raises:
+        PairsError: it is neither, or holds no frame.
+    """
+    if path.suffix.lower() == ".cptv":
+        return RecordedFrames(path, options=options)
+    return VideoFrames(path, grey=True, options=options)
 
 
 def _chroma(frame: av.VideoFrame) -> tuple[float, float]:

@@ -37,10 +37,9 @@ from tirtrack.pairs.layouts.listing import (
     shown,
 )
 from tirtrack.pairs.layouts.matched_files import image_take, video_takes
-from tirtrack.pairs.mixed_files import files_of_kinds, mixed_files
+from tirtrack.pairs.mixed_files import VIDEO_KINDS, files_of_kinds, mixed_files
 from tirtrack.pairs.recordings import Take, VideoTake
 from tirtrack.pairs.stems import Matcher, matched_stems, natural_key
-from tirtrack.video import VIDEO_SUFFIXES
 
 LAYOUT = (
     "put images with equal stems into rgb/ and tir/, or two videos rgb.mp4 and tir.mp4, or name "
@@ -176,8 +175,9 @@ def _takes_of_folders(
     match: Matcher,
 ) -> list[Take]:
     """The recording of two folders of images, or the recordings of two folders of videos."""
-    videos = [files_of_kinds(one, VIDEO_SUFFIXES) for one in sides]
-    if all(videos) and not any(files_of_kinds(one, IMAGE_KINDS) for one in sides):
+    videos = [files_of_kinds(one, VIDEO_KINDS) for one in sides]
+    pictures = IMAGE_KINDS.keys() - VIDEO_KINDS
+    if all(videos) and not any(files_of_kinds(one, pictures) for one in sides):
         named_videos = [[(file.stem, file) for file in side] for side in videos]
         return video_takes(name, named_videos, pairing, folder, assumed)
     images = [list(images_by_stem(one).items()) for one in sides]
@@ -221,7 +221,7 @@ def _word(folder: Path, modality: str) -> bool:
 
 def _all_carry(folder: Path, modality: str, pairing: Pairing) -> bool:
     """Whether the name that the user gave occurs in the names of all frames of a folder."""
-    frames = files_of_kinds(folder, {*IMAGE_KINDS, *VIDEO_SUFFIXES})
+    frames = files_of_kinds(folder, {*IMAGE_KINDS, *VIDEO_KINDS})
     return all(camera_stem(frame.stem, modality, pairing) for frame in frames)
 
 
@@ -291,6 +291,6 @@ def _takes_of_mixed_files(folder: Path, name: str, pairing: Pairing) -> list[Tak
         raise no_takes(folder)
     found.check_one_each(folder)
     files = [found.files["tir" if pairing.tir_alone else modality] for modality in MODALITIES]
-    if files[0][0][1].suffix.lower() in VIDEO_SUFFIXES:
+    if files[0][0][1].suffix.lower() in VIDEO_KINDS:
         return video_takes(name, files, pairing, folder, found.said)
     return [image_take(name, files, pairing, folder, found.said)]

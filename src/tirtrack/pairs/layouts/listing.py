@@ -10,9 +10,8 @@ from pathlib import Path
 from tirtrack.errors import PairsError
 from tirtrack.formats.foreign import CAMERA_FILES, foreign_format
 from tirtrack.images import IMAGE_KINDS, frame_files
-from tirtrack.pairs.mixed_files import files_of_kinds
+from tirtrack.pairs.mixed_files import VIDEO_KINDS, files_of_kinds
 from tirtrack.pairs.stems import natural_key
-from tirtrack.video import VIDEO_SUFFIXES
 
 LISTED = 8
 MAX_DEPTH = 4
@@ -23,13 +22,13 @@ def folders_and_videos(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.iterdir())
-        if path.is_dir() or (path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+        if path.is_dir() or (path.suffix.lower() in VIDEO_KINDS and path.is_file())
     ]
 
 
 def has_frames(path: Path) -> bool:
     """Whether it is a video, or a folder with an image or a video in it."""
-    kinds = {*IMAGE_KINDS, *VIDEO_SUFFIXES}
+    kinds = {*IMAGE_KINDS, *VIDEO_KINDS}
     return path.is_file() or any(one.suffix.lower() in kinds for one in path.iterdir())
 
 
@@ -55,7 +54,7 @@ def beside(folder: Path) -> str:
     names = [
         shown(path)
         for path in sorted(folder.iterdir(), key=natural_key)
-        if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES
+        if path.is_dir() or path.suffix.lower() in VIDEO_KINDS
     ]
     more = ", ..." if len(names) > LISTED else ""
     return f" (there are {', '.join(names[:LISTED])}{more})" if names else ""
