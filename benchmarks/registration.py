@@ -1,16 +1,17 @@
 """How far a map from RGB to TIR that was found lies from the known one.
 
     python -m benchmarks.registration --out docs/figures/registration.json
-    python -m benchmarks.registration --only affine --even
+    python -m benchmarks.registration --only affine warps --even
     python -m benchmarks.registration --only time --out docs/figures/time_offset.json
 
 Known maps: those of ``misaligned/affine`` (each pair its own rig), and random ones by which TIR of
 every registered set is warped (several pairs of a recording, one rig; scale 0.7 to 1.4, shift up to
-40 px, at 640x480). ``synthetic_warp`` is warped locally, so no map of a rig can follow it;
-``roadscene_full_tir`` is itself known to 2 to 4 px only: both are reported without a limit. Pairs
-of unrelated pictures say how often a map is trusted that should not be. A residual is the mean over
-the picture of the distance between both maps, RGB pixels at 640 px width. Settings are fitted to
-even stems (``--even``); what is reported is of odd ones.
+40 px, at 640x480; a row for each set); ``lenses`` are such warps with a radial term. The warps of
+``synthetic_warp`` are local, so no map of a rig can follow them, and ``roadscene_full_tir`` is
+itself known to 2 to 4 px only: both are reported without a limit. Pairs of unrelated pictures say
+how often a map is trusted that should not be. A residual is the mean over the picture of the
+distance between both maps, RGB pixels at 640 px width. Settings are fitted to even stems
+(``--even``); what is reported is of odd ones.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from tirtrack.pairs import open_pairs
 from tirtrack.pairs.likeness import thumbnail
 from tirtrack.pairs.registering import pictures_of
 from tirtrack.pairs.rig import Rig
-from tirtrack.pairs.rig_search import LARGE, PairPictures, find_rig
+from tirtrack.pairs.rig_maps import LARGE, straightened
+from tirtrack.pairs.rig_search import PairPictures, find_rig
 from tirtrack.pairs.spreading import spread
 from tirtrack.pairs.time_offset import (
     MOST_WINDOWS,
@@ -43,8 +45,9 @@ from tirtrack.synthetic import WorldSettings, draw_plan, render_frames
 
 DATA = Path("../shared/data/pairs")
 SIZE_WH = (640, 480)
+REGISTERED = ("roadscene", "vifb", "llvip", "m3svd", "m3svd_video", "vtuav")
+CASES = 2  # of each of these sets, of recordings that are spread evenly
 PAIRS = 8  # of one rig
-DRAWS = 4  # rigs for each recording
 SCALE = (0.7, 1.4)
 SHIFT_PX = 40.0
 TURN_DEG = 1.0
@@ -80,14 +83,20 @@ def mapped(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def of_matrix(name: str, pairs: Sequence[PairPictures], tir_from_rgb: np.ndarray) -> Case:
-    """A case whose map is known everywhere; points that TIR does not show are left out."""
+    """A case whose map is known everywhere, by a homography."""
     height, width = pairs[0].rgb.shape[:2]
-    points = grid(width, height)
-    places = mapped(tir_from_rgb, points)
+    return of_places(name, pairs, tir_from_rgb, mapped(tir_from_rgb, grid(width, height)))
+
+
+def of_places(
+    name: str, pairs: Sequence[PairPictures], tir_from_rgb: np.ndarray, places: np.ndarray
+) -> Case:
+    """A case whose map is known on a grid; points that TIR does not show are left out."""
+    height, width = pairs[0].rgb.shape[:2]
     size = np.array(pairs[0].tir.shape[::-1])
     shown = ((places >= 0) & (places <= size)).all(axis=1)
     scale = float(np.sqrt(abs(np.linalg.det(tir_from_rgb[:2, :2]))))
-    return Case(name, pairs, points[shown], places[shown], 1 / scale)
+    return Case(name, pairs, grid(width, height)[shown], places[shown], 1 / scale)
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -141,14 +150,13 @@ def local_warps(remainder: int) -> Iterator[Case]:
         yield Case(file.stem, [pair], points, places, 1.0)
 
 
-def recordings(remainder: int) -> Iterator[tuple[str, list[PairPictures]]]:
-    """Some pairs of every registered recording, at 640x480; of videos one part each."""
-    for name in ("roadscene", "vifb", "llvip", "m3svd", "m3svd_video", "vtuav"):
-        source = open_pairs(DATA / name)
-        for recording in source.recordings().values():
-            own = [k for place, k in enumerate(recording.indices, 1) if place % 2 == remainder]
-            pairs = [pictures_of(source[index]) for index in spread(own, PAIRS)]
-            yield recording.name, [at_size(pair) for pair in pairs]
+def recordings(name: str, remainder: int) -> Iterator[tuple[str, list[PairPictures]]]:
+    """Some pairs of some recordings of a registered set, at 640x480; of videos one part each."""
+    source = open_pairs(DATA / name)
+    for recording in spread(list(source.recordings().values()), CASES):
+        own = [k for place, k in enumerate(recording.indices, 1) if place % 2 == remainder]
+        pairs = [pictures_of(source[index]) for index in spread(own, PAIRS)]
+        yield recording.name, [at_size(pair) for pair in pairs]
 
 
 def at_size(pair: PairPictures) -> PairPictures:
@@ -174,30 +182,38 @@ def random_map(rng: np.random.Generator) -> np.ndarray:
     return matrix
 
 
-def warped(pair: PairPictures, tir_from_rgb: np.ndarray) -> PairPictures:
+def warped(pair: PairPictures, tir_from_rgb: np.ndarray, radial: float = 0.0) -> PairPictures:
     """The pair with TIR moved by a map; what TIR did not show holds no measurement."""
     x, y = np.meshgrid(np.arange(SIZE_WH[0]) + 0.5, np.arange(SIZE_WH[1]) + 0.5)
-    points = np.stack([x, y], axis=-1).reshape(-1, 2)
+    points = straightened(np.stack([x, y], axis=-1), radial, np.array(SIZE_WH) / 2).reshape(-1, 2)
     places = mapped(np.linalg.inv(tir_from_rgb), points).reshape(*SIZE_WH[::-1], 2)
     valid = ((places >= 0.5) & (places <= np.array(SIZE_WH) - 0.5)).all(axis=-1)
     tir = np.rint(resampled_at(pair.tir, places, None)).astype(np.uint8)
     return PairPictures(pair.key, pair.rgb, tir, None if valid.all() else valid)
 
 
-def known_warps(remainder: int) -> Iterator[tuple[str, list[Case]]]:
-    """Every recording with TIR warped by random maps."""
-    for number, (name, pairs) in enumerate(recordings(remainder)):
-        cases = []
-        for draw in range(DRAWS):
-            matrix = random_map(np.random.default_rng([remainder, number, draw]))
-            moved = [warped(pair, matrix) for pair in pairs]
-            cases.append(of_matrix(f"{name}/{draw}", moved, matrix))
-        yield name, cases
+def known_warps(name: str, remainder: int) -> Iterator[Case]:
+    """Recordings of a registered set with TIR warped by random maps."""
+    every = list(recordings(name, remainder))
+    for case in range(CASES):
+        recording, pairs = every[case % len(every)]
+        matrix = random_map(np.random.default_rng([remainder, REGISTERED.index(name), case]))
+        yield of_matrix(f"{recording}/{case}", [warped(one, matrix) for one in pairs], matrix)
+
+
+def lenses(remainder: int) -> Iterator[Case]:
+    """One recording of each registered set, with TIR warped by maps with a radial term."""
+    for number, (name, radial) in enumerate(zip(REGISTERED, TERMS, strict=True)):
+        recording, pairs = next(recordings(name, remainder))
+        matrix = random_map(np.random.default_rng([remainder, number, 99]))
+        rig = Rig(rgb_wh=SIZE_WH, tir_wh=SIZE_WH, tir_from_rgb=matrix.tolist(), radial=radial)
+        moved = [warped(pair, matrix, radial) for pair in pairs]
+        yield of_places(f"{recording}, {radial:+g}", moved, matrix, rig.places(grid(*SIZE_WH)))
 
 
 def unrelated(remainder: int) -> Iterator[Case]:
-    """RGB of each recording with TIR of the next one."""
-    every = list(recordings(remainder))
+    """RGB of each set with TIR of the next one."""
+    every = [list(recordings(name, remainder))[-1] for name in REGISTERED]
     for (name, pairs), (other, its_pairs) in zip(every, [*every[1:], every[0]], strict=True):
         count = min(len(pairs), len(its_pairs))
         mixed = [
@@ -207,11 +223,13 @@ def unrelated(remainder: int) -> Iterator[Case]:
         yield of_matrix(f"{name} and {other}", mixed, np.eye(3))
 
 
+TERMS = (-0.15, 0.1, -0.1, 0.15, -0.15, 0.1)  # of ``lenses``, one for each set
 SETS: dict[str, Callable[[int], Iterator[Case]]] = {
     "affine": affine,
     "synthetic_warp": local_warps,
     "roadscene_full_tir": full_tir,
     "unrelated": unrelated,
+    "lenses": lenses,
 }
 WARPS = "warps"
 TIME = "time"
@@ -232,6 +250,7 @@ def measured(name: str, cases: Iterable[Case]) -> dict[str, object]:
             "case": case.name,
             "residual_px": round(residual_px(case, rig), 2),
             "own_residual_px": None if rig.residual_px is None else round(rig.residual_px, 2),
+            "radial": round(rig.radial, 3),
             "score": round(rig.score, 3),
             "trusted": rig.is_trusted,
         }
@@ -348,7 +367,9 @@ def main() -> None:
     chosen = arguments.only or [*SETS, WARPS]
     results = [measured(name, cases(remainder)) for name, cases in SETS.items() if name in chosen]
     if WARPS in chosen:
-        results += [measured(name, cases) for name, cases in known_warps(remainder)]
+        results += [
+            measured(f"{WARPS} of {one}", known_warps(one, remainder)) for one in REGISTERED
+        ]
     if TIME in chosen:
         results.append(measured_times(remainder))
     if arguments.out:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from tirtrack.pairs.rig_maps import straightened
 from tirtrack.pairs.rig_search import PairPictures
 from tirtrack.resampling import resampled_at
 
@@ -59,6 +60,14 @@ def mapped(tir_from_rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.asarray(moved / (points @ tir_from_rgb[2, :2] + tir_from_rgb[2, 2])[..., None])
 
 
+def with_lens(places: np.ndarray, radial: float, tir_wh: tuple[int, int] = TIR_WH) -> np.ndarray:
+    """Where places ``[...,2]`` in TIR lie behind a lens with a radial term."""
+    middle = np.array(tir_wh) / 2
+    out = places - middle
+    square = (out**2).sum(axis=-1, keepdims=True) / (middle**2).sum()
+    return np.asarray(middle + out * (1 + radial * square))
+
+
 def centres(size_wh: tuple[int, int]) -> np.ndarray:
     """``[H,W,2]`` centres of the pixels of a picture."""
     x, y = np.meshgrid(np.arange(size_wh[0]) + 0.5, np.arange(size_wh[1]) + 0.5)
@@ -71,11 +80,13 @@ def pictures(
     *,
     rgb_wh: tuple[int, int] = RGB_WH,
     tir_wh: tuple[int, int] = TIR_WH,
+    radial: float = 0.0,
 ) -> PairPictures:
     """One pair: in TIR other levels, some of them turned over, and noise of its own."""
     world, rng = scene(seed, rgb_wh), np.random.default_rng([seed, 1])
     rgb = resampled_at(world, centres(rgb_wh) + MARGIN, None)
-    places = mapped(np.linalg.inv(tir_from_rgb), centres(tir_wh)) + MARGIN
+    straight = straightened(centres(tir_wh), radial, np.array(tir_wh) / 2)
+    places = mapped(np.linalg.inv(tir_from_rgb), straight) + MARGIN
     levels = resampled_at(world, places, None)
     tir = 128 + 90 * np.sin(levels / 255 * np.pi * 1.5 + 1) + rng.normal(0, 3, levels.shape)
     three = np.repeat(np.rint(rgb)[..., None], 3, axis=2).clip(0, 255).astype(np.uint8)

@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rigs import RGB_WH, TIR_WH, mapped, matrix, pictures
+from rigs import RGB_WH, TIR_WH, mapped, matrix, pictures, with_lens
 
 from tirtrack.pairs.rig import Rig
-from tirtrack.pairs.rig_search import DIGITS, PairPictures, find_rig, measure_rig
+from tirtrack.pairs.rig_maps import DIGITS
+from tirtrack.pairs.rig_search import PairPictures, find_rig, measure_rig
 
 
-def residual_px(rig: Rig, tir_from_rgb: np.ndarray) -> float:
+def residual_px(rig: Rig, tir_from_rgb: np.ndarray, radial: float = 0.0) -> float:
     """Mean distance from the known map over the part that TIR shows, pixels at 640 px width."""
     x, y = np.meshgrid(np.linspace(0, RGB_WH[0], 9), np.linspace(0, RGB_WH[1], 7))
     points = np.stack([x, y], axis=-1).reshape(-1, 2)
-    known = mapped(tir_from_rgb, points)
+    known = with_lens(mapped(tir_from_rgb, points), radial)
     shown = ((known >= 0) & (known <= TIR_WH)).all(axis=1)
     apart = np.linalg.norm(rig.places(points[shown]) - known[shown], axis=1).mean()
     return float(apart) / np.sqrt(np.linalg.det(tir_from_rgb[:2, :2])) * 640 / RGB_WH[0]
@@ -41,6 +42,15 @@ def test_a_known_map_is_found_and_trusted(tir_from_rgb):
     assert rig.residual_px is not None
     assert rig.residual_px < 1.0
     assert [one.pair for one in rig.residuals] == [f"scene/{seed}" for seed in range(4)]
+    assert rig.radial == 0
+
+
+@pytest.mark.parametrize("radial", [-0.12, 0.1])
+def test_a_lens_that_bends_is_found(radial):
+    known = matrix(0.9, (6.0, -4.0))
+    rig = find_rig([pictures(known, seed, radial=radial) for seed in range(6)])
+    assert abs(rig.radial - radial) < 0.02
+    assert residual_px(rig, known, radial) < 1.0
 
 
 def test_a_map_has_no_digits_that_differ_between_processors():

@@ -20,7 +20,8 @@ from tirtrack.pairs.folder import open_pairs
 from tirtrack.pairs.one_grid import resample
 from tirtrack.pairs.registration import WARN_OFFSET_PX, measure_offset, summarise
 from tirtrack.pairs.rig import MIN_SCORE, Rig, TimeOffset, stretched, write_rig
-from tirtrack.pairs.rig_search import LARGE, PairPictures, find_rig, measure_rig
+from tirtrack.pairs.rig_maps import LARGE
+from tirtrack.pairs.rig_search import PairPictures, find_rig, measure_rig
 from tirtrack.pairs.source import Pair, PairSource, Recording
 from tirtrack.pairs.source_views import CanRegister, registered
 from tirtrack.pairs.spreading import spread

@@ -4,13 +4,14 @@ Three steps, each on all pairs together, so that a pair without outlines in one 
 part to others. First scale, angle and shift by the correlation of whole small pictures. Then parts
 of larger pictures are compared at small shifts, and a map is fitted to where they agree: a
 similarity, an affine map, a homography, each only where it explains parts that it was not fitted to
-better than the simpler one. What parts say is weighted by how clearly they say it, and those that
-contradict the others count less and less. A radial term is not looked for.
+better than the simpler one. Last a radial term, if one that was fitted to half of the pairs helps
+the other half. What parts say is weighted by how clearly they say it, and those that contradict the
+others count less and less. The maps themselves are fitted in :mod:`tirtrack.pairs.rig_maps`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -20,24 +21,28 @@ from scipy import ndimage
 from tirtrack.pairs.outlines import FixedPicture, Tiles, compare_tiles, outlines
 from tirtrack.pairs.proposals.rules import grey_levels
 from tirtrack.pairs.rig import PairResidual, Rig, stretched
+from tirtrack.pairs.rig_maps import (
+    AGREES_PX,
+    LARGE,
+    MIN_TILES,
+    Matches,
+    fitted,
+    fitted_radial,
+    with_matrix,
+)
 from tirtrack.resampling import resampled_at
 
-LARGE = 640  # width in pixels to which limits are counted
 COARSE_SIDE = 128
+RADIAL_ROUNDS = 3
 COARSE_PAIRS = 5
 SCALES = np.exp(np.linspace(np.log(0.62), np.log(1.6), 22))
 ANGLES_DEG = (-5.0, -2.5, 2.5, 5.0)
 TURNED = 3  # scales at which other angles are tried
-AGREES_PX = 2.5
 TILE_SIDE = 1 / 7  # of the long side
 MIN_CLEAR = 3.5  # standard deviations by which a part's best shift stands out of the others
 PEAK_PX = 3  # around the best shift belongs to it
-MIN_TILES = 3
 FEW_TILES = 10  # parts that disagree are added to a score, so that few cannot make a high one
 ENOUGH = 0.2  # share of the parts that must agree
-FOLDS = 5
-MIN_GAIN = 0.95  # of the simpler map's error
-DIGITS = 9  # of a map's numbers; further ones differ between processors, and a map is an identity
 # long side in pixels, reach in pixels, richest map
 LEVELS = (
     (320, 10, "similarity"),
@@ -84,7 +89,13 @@ def find_rig(pairs: Sequence[PairPictures]) -> Rig:
         if side != last:
             level, last = [_Level.of(one, side) for one in pairs], side
         matches = _matches(_compared(level, rig, reach), level[0].scale)
-        rig = _fitted(rig, matches, richest)
+        rig = fitted(rig, matches, richest)
+    for _ in range(RADIAL_ROUNDS):
+        halves = [_matches(_compared(half, rig, reach), level[0].scale)
+                  for half in (level[::2], level[1::2]) if half]  # fmt: skip
+        before, rig = rig, fitted_radial(rig, halves)
+        if rig is before:
+            break
     return _scored(pairs, rig)
 
 
@@ -166,7 +177,7 @@ def _coarse(pairs: Sequence[PairPictures]) -> Rig:
     forward = np.eye(3)
     forward[:2, :2] = _turn(angle) * scale / unit
     forward[:2, 2] = x, y
-    return _with_matrix(start, np.linalg.inv(forward))
+    return with_matrix(start, np.linalg.inv(forward))
 
 
 def _turn(angle_deg: float) -> np.ndarray:
@@ -215,21 +226,6 @@ def _best_shift(
 # --- parts ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Matches:
-    """Where parts of TIR lie that the rig at hand puts at ``at_xy``.
-
-    Attributes:
-        at_xy: ``[K,2]`` centres of the parts, RGB pixels.
-        shifts: ``[K,2]`` how far from there the same outlines lie in RGB, RGB pixels.
-        weights: ``[K]``, 0 for parts that say nothing.
-    """
-
-    at_xy: np.ndarray
-    shifts: np.ndarray
-    weights: np.ndarray
-
-
 def _compared(level: Sequence[_Level], rig: Rig, reach: int) -> Tiles:
     """The parts of all pairs together."""
     return reduce(Tiles.__add__, (_tiles(one, rig, reach) for one in level))
@@ -241,7 +237,7 @@ def _tiles(one: _Level, rig: Rig, reach: int) -> Tiles:
     return compare_tiles(one.fixed, moving, inside, side=side, reach=reach)
 
 
-def _matches(tiles: Tiles, scale: float) -> _Matches:
+def _matches(tiles: Tiles, scale: float) -> Matches:
     """The best shift of every part, weighted by how clearly it stands out."""
     energy = np.sqrt(np.maximum(tiles.energies_fixed * tiles.energies_moving[:, None, None], 0))
     floor = 1e-3 * max(float(energy.max(initial=0.0)), 1e-6)
@@ -264,7 +260,7 @@ def _matches(tiles: Tiles, scale: float) -> _Matches:
         dx = column - reach + vertex(curve[row, column - 1 : column + 2])
         shifts[number] = dx, dy
         weights[number] = (clear - MIN_CLEAR + 0.5) * float(curve[row, column])
-    return _Matches(tiles.centers_xy / scale, shifts / scale, np.maximum(weights, 0.0))
+    return Matches(tiles.centers_xy / scale, shifts / scale, np.maximum(weights, 0.0))
 
 
 def vertex(three: np.ndarray) -> float:
@@ -272,137 +268,6 @@ def vertex(three: np.ndarray) -> float:
     left, middle, right = three
     curvature = left - 2 * middle + right
     return float(np.clip(0.5 * (left - right) / curvature, -0.5, 0.5)) if curvature < 0 else 0.0
-
-
-# --- maps ----------------------------------------------------------------------------------------
-
-Model = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""Fits a 3x3 map to points ``[K,2]``, their images ``[K,2]`` and weights ``[K]``."""
-
-
-def _similarity(points: np.ndarray, images: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    share = weights / weights.sum()
-    middle, target = share @ points, share @ images
-    a, b = (points - middle) @ [1, 1j], (images - target) @ [1, 1j]
-    factor = (share * a.conj() * b).sum() / max(float((share * np.abs(a) ** 2).sum()), 1e-9)
-    matrix = np.eye(3)
-    matrix[:2, :2] = [[factor.real, -factor.imag], [factor.imag, factor.real]]
-    matrix[:2, 2] = target - matrix[:2, :2] @ middle
-    return matrix
-
-
-def _affine(points: np.ndarray, images: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    root = np.sqrt(weights)[:, None]
-    rows = np.column_stack([points, np.ones(len(points))])
-    solved = np.linalg.lstsq(rows * root, images * root, rcond=None)[0]
-    return np.vstack([solved.T, [0.0, 0.0, 1.0]])
-
-
-def _homography(points: np.ndarray, images: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Algebraic error, linear in the eight numbers once points are of the size of 1."""
-    to_unit, image_unit = _unit(points), _unit(images)
-    p, q = _applied(to_unit, points), _applied(image_unit, images)
-    zero, one = np.zeros(len(p)), np.ones(len(p))
-    x = np.column_stack([p, one, zero, zero, zero, -q[:, :1] * p])
-    y = np.column_stack([zero, zero, zero, p, one, -q[:, 1:] * p])
-    root = np.sqrt(np.concatenate([weights, weights]))
-    solved = np.linalg.lstsq(
-        np.vstack([x, y]) * root[:, None], np.concatenate(q.T) * root, rcond=None
-    )[0]
-    matrix = np.linalg.inv(image_unit) @ np.append(solved, 1.0).reshape(3, 3) @ to_unit
-    return np.asarray(matrix / matrix[2, 2])
-
-
-def _unit(points: np.ndarray) -> np.ndarray:
-    middle, size = points.mean(axis=0), max(float(points.std()), 1e-6)
-    return np.array([[1 / size, 0, -middle[0] / size], [0, 1 / size, -middle[1] / size], [0, 0, 1]])
-
-
-def _applied(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    mapped = points @ matrix[:2, :2].T + matrix[:2, 2]
-    return np.asarray(mapped / (points @ matrix[2, :2] + matrix[2, 2])[:, None])
-
-
-# name: fit, fewest parts
-MODELS: dict[str, tuple[Model, int]] = {
-    "similarity": (_similarity, 3),
-    "affine": (_affine, 8),
-    "homography": (_homography, 14),
-}
-
-
-def _fitted(rig: Rig, matches: _Matches, richest: str) -> Rig:
-    """The rig that the parts say, or the one at hand where too few say anything."""
-    used = matches.weights > 0
-    if used.sum() < MIN_TILES:
-        return rig
-    at, weights = matches.at_xy[used], matches.weights[used]
-    points, images = at + matches.shifts[used], rig.places(at)
-    per_px = float(np.sqrt(abs(np.linalg.det(np.array(rig.tir_from_rgb)[:2, :2]))))
-    limit = AGREES_PX * rig.rgb_wh[0] / LARGE * per_px
-    chosen, error = None, np.inf
-    for name, (fit, fewest) in MODELS.items():
-        if len(points) < fewest:
-            break
-        own = _crossed_error(fit, points, images, weights, limit)
-        if chosen is None or own < MIN_GAIN * error:
-            chosen, error = fit, own
-        if name == richest:
-            break
-    if chosen is None:
-        return rig
-    try:
-        return _with_matrix(rig, _robust(chosen, points, images, weights, limit))
-    except ValueError:  # the map folds the picture
-        return rig
-
-
-def _robust(
-    fit: Model, points: np.ndarray, images: np.ndarray, weights: np.ndarray, limit: float
-) -> np.ndarray:
-    """The map of most of the weight; parts farther from it than thrice the limit end at 0."""
-    matrix = _similarity(points, images, weights)
-    reach = max(3 * limit, 2 * _weighted_median(_errors(matrix, points, images), weights))
-    for step in range(12):
-        errors = _errors(matrix, points, images)
-        kept = weights * np.maximum(1 - (errors / reach) ** 2, 0.0) ** 2  # Tukey
-        if (kept > 0).sum() < MIN_TILES:
-            break
-        simple = step < 2 or (kept > 0).sum() < 8
-        matrix = (_similarity if simple else fit)(points, images, kept)
-        reach = max(3 * limit, 0.7 * reach)
-    return matrix
-
-
-def _errors(matrix: np.ndarray, points: np.ndarray, images: np.ndarray) -> np.ndarray:
-    return np.asarray(np.linalg.norm(_applied(matrix, points) - images, axis=1))
-
-
-def _crossed_error(
-    fit: Model, points: np.ndarray, images: np.ndarray, weights: np.ndarray, limit: float
-) -> float:
-    """Mean error on parts that were left out of the fit, each at most thrice the limit."""
-    folds = np.arange(len(points)) % FOLDS
-    errors = np.zeros(len(points))
-    for fold in range(FOLDS):
-        out = folds == fold
-        if out.all() or (~out).sum() < MIN_TILES:
-            return np.inf
-        matrix = _robust(fit, points[~out], images[~out], weights[~out], limit)
-        errors[out] = _errors(matrix, points[out], images[out])
-    return float((weights * np.minimum(errors, 3 * limit)).sum() / weights.sum())
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values)
-    total = weights[order].cumsum()
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])
-
-
-def _with_matrix(rig: Rig, matrix: np.ndarray) -> Rig:
-    matrix = matrix / matrix[2, 2]
-    rows = tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in matrix)
-    return Rig.model_validate(rig.model_dump() | {"tir_from_rgb": rows})
 
 
 # --- the score -----------------------------------------------------------------------------------
