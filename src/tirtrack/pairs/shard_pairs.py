@@ -69,6 +69,7 @@ class ShardPairs:
         self._licence = index.licence
         self._is_judged = index.judged
         self._recordings = index.recordings
+        self._by_name = {one.name: one for one in index.recordings}
         self._rigs = {} if tir_alone else _rigs(index, rig, self._folder)
         self._starts = np.cumsum([0, *(one.pairs for one in index.recordings)])
         self._shards = ShardFolder(self._folder, index)
@@ -129,7 +130,7 @@ class ShardPairs:
         """Whether the pairs of a recording were judged when they were mined, with the same RGB and
         the same rig.
         """
-        mined = next(one for one in self._recordings if one.name == recording)
+        mined = self._by_name[recording]
         rig, is_blind = self._rigs.get(recording), self._tir_alone and mined.has_rgb
         return self._is_judged and not is_blind and rig == mined.rig
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
@@ -51,8 +52,10 @@ class CombinedPairs:
         more = [f"{len(sources) - 3} more"] if len(sources) > 3 else []
         self.name = " + ".join([*shown, *more])
         self._starts = np.cumsum([0, *(len(source) for source in sources)])
-        names = [name for source in sources for name in source.recordings()]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        every = [(name, source) for source in sources for name in source.recordings()]
+        self._source_of = dict(every)
+        counts = Counter(name for name, _ in every)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
             raise PairsError(
                 f"two recordings are called {twice[0]}", self.name, "rename one of the folders"
@@ -92,10 +95,8 @@ class CombinedPairs:
 
     def is_judged(self, recording: str) -> bool:
         """As in :class:`JudgedPairs`, by the source of the recording."""
-        for source in self._sources:
-            if recording in source.recordings():
-                return isinstance(source, JudgedPairs) and source.is_judged(recording)
-        return False
+        source = self._source_of[recording]
+        return isinstance(source, JudgedPairs) and source.is_judged(recording)
 
     def judged(self, index: int) -> Unusable | None:
         """As in :class:`JudgedPairs`."""
