@@ -99,7 +99,8 @@ class Rig(Stored):
         tir_from_rgb: ``[3,3]`` homography of continuous pixels (the pixel of column ``j`` covers
             ``[j, j+1)``), from RGB to TIR.
         radial: after the homography a point moves away from the centre of TIR by the factor
-            ``1 + radial * r**2``, ``r`` counted in half diagonals of TIR; 0 where the pairs do not show one.
+            ``1 + radial * r**2``, ``r`` counted in half diagonals of TIR; 0 where the
+            pairs do not show one.
         score: share of the parts of the picture that agree with the map within 2.5 pixels at 640 px
             width, weighted by how clearly they do, with ten parts more that do not; less where
             fewer than a fifth of all parts agree.
