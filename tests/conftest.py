@@ -56,6 +56,41 @@ def write_start_and_pairs() -> Callable[[Path], None]:
     return write
 
 
+@pytest.fixture
+def ray():
+    """Ray; skips where it is not installed. The tests that need it run with the extra cluster."""
+    return pytest.importorskip(
+        "ray", reason="ray is not installed: pip install 'tirtrack[cluster]'"
+    )
+
+
+@pytest.fixture
+def workers_of_ray() -> Callable[[], list[int]]:
+    """Finds the processes below this one that do tasks of Ray."""
+
+    def find() -> list[int]:
+        parents, names = {}, {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                stat, words = (folder / "stat").read_text(), (folder / "cmdline").read_bytes()
+            except OSError:  # it has ended
+                continue
+            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+            names[int(folder.name)] = words
+
+        def is_below(process: int) -> bool:
+            while process in parents:
+                process = parents[process]
+                if process == os.getpid():
+                    return True
+            return False
+
+        tasks = (b"ray::IDLE", b"ray::_result_of")  # others keep the cluster alive
+        return [one for one, words in names.items() if words.startswith(tasks) and is_below(one)]
+
+    return find
+
+
 # Minutes, or nearly: a worker that came to one of them last would keep the other one waiting.
 LONGEST = (
     *("test_long_runs_do_not_grow", "test_no_family_grows", "test_ten_times_as_many"),

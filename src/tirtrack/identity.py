@@ -35,6 +35,25 @@ def versions(*engines: str) -> dict[str, str]:
     return {"python": python_version(), **{name: metadata.version(name) for name in packages}}
 
 
+def other_versions(expected: Mapping[str, str]) -> str:
+    """Which of some :func:`versions` are not those of this process, in words; empty if none.
+
+    >>> other_versions(versions())
+    ''
+    >>> other_versions({"numpy": "0.9"}).startswith("numpy was 0.9, now ")
+    True
+    """
+    return differences(expected, {name: _version(name) for name in expected})
+
+
+def _version(name: str) -> str | None:
+    """The version of Python or of a package; ``None`` if it is not installed."""
+    try:
+        return python_version() if name == "python" else metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def check_same_identity(path: AnyPath, identity: Mapping[str, Any]) -> None:
     """Refuse to resume a run that was started with another identity.
 

@@ -16,7 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tracked_worlds import Deadly, FirstBoxKeeper, Keeper, Slow, walk, write_lsotb
+from tracked_worlds import (
+    Deadly,
+    FirstBoxKeeper,
+    Keeper,
+    Slow,
+    timeless,
+    walk,
+    without_times,
+    write_lsotb,
+)
 
 from tirtrack import files
 from tirtrack.boxes import Box
@@ -100,25 +109,6 @@ def test_another_number_of_frames_than_rows_is_an_error(frames: int, message: st
 def test_sequence_without_any_box_is_an_error() -> None:
     with pytest.raises(DatasetError, match="no frame has a valid annotated box"):
         run(FirstBoxKeeper(), blank(np.full((3, 4), np.nan)))
-
-
-def without_times(folder: Path) -> dict[str, bytes]:
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.endswith("_time.txt"):
-            found[str(path.relative_to(folder))] = path.read_bytes()
-    return found
-
-
-def timeless(result: Path) -> object:
-    content = json.loads(result.read_text())
-    for name in ("created", "command"):
-        content.pop(name)
-    for tracker in content["trackers"]:
-        for part in [tracker, *tracker["sequences"]]:
-            part.pop("fps")
-            part.pop("speed", None)
-    return content
 
 
 def test_one_and_two_workers_write_the_same_bytes(world: LabelledDataset, tmp_path: Path) -> None:

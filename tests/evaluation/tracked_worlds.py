@@ -1,10 +1,11 @@
-"""Fake trackers and tiny labelled worlds for the tests of evaluation.
+"""Fake trackers, tiny labelled worlds and results without times, for the tests of evaluation.
 
 Importable by name, so that worker processes can load what is defined here.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -143,3 +144,24 @@ def write_images(folder: Path, frames: int, seed: int = 0) -> None:
     for index in range(frames):
         pixels = rng.integers(0, 256, (48, 64), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{index + 1:04d}.png")
+
+
+def without_times(folder: Path) -> dict[str, bytes]:
+    """Every file but those of times, by its path below the folder."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.endswith("_time.txt"):
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
+
+
+def timeless(result: Path) -> object:
+    """A result.json without what depends on when and how fast it was made."""
+    content = json.loads(result.read_text())
+    for name in ("created", "command"):
+        content.pop(name)
+    for tracker in content["trackers"]:
+        for part in [tracker, *tracker["sequences"]]:
+            part.pop("fps")
+            part.pop("speed", None)
+    return content

@@ -35,39 +35,10 @@ def _small_shards(monkeypatch):
     monkeypatch.setattr(mine, "MB", 50_000)
 
 
-@pytest.fixture
-def ray():
-    return pytest.importorskip(
-        "ray", reason="ray is not installed: pip install 'tirtrack[cluster]'"
-    )
-
-
-def workers_of_ray() -> list[int]:
-    """The processes below this one that do tasks."""
-    parents, names = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            stat, words = (folder / "stat").read_text(), (folder / "cmdline").read_bytes()
-        except OSError:  # it has ended
-            continue
-        parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-        names[int(folder.name)] = words
-
-    def is_below(process: int) -> bool:
-        while process in parents:
-            process = parents[process]
-            if process == os.getpid():
-                return True
-        return False
-
-    tasks = (b"ray::IDLE", b"ray::_result_of")  # others keep the cluster alive
-    return [one for one, words in names.items() if words.startswith(tasks) and is_below(one)]
-
-
 @pytest.mark.filterwarnings("ignore")  # of Ray, about itself
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_cluster_writes_the_same_bytes_even_if_its_processes_are_killed(
-    ray, tmp_path, rig, workers
+    ray, workers_of_ray, tmp_path, rig, workers
 ):
     here = mine_pairs(rig, tmp_path / "here", shard_mb=1)
     assert len(here.shards) > 3

@@ -21,6 +21,7 @@ from tirtrack.cli.options import (
     AsJson,
     ByteOrder,
     Channel,
+    Cluster,
     Force,
     Group,
     NoData,
@@ -81,6 +82,7 @@ def command(
         ),
     ] = None,
     workers: Workers = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     runs: Annotated[
         int, typer.Option(min=1, help="Number of runs of each tracker, with consecutive seeds.")
@@ -143,6 +145,7 @@ def command(
             preset=preset,
             engine=engine,
             workers=workers,
+            cluster=cluster,
             progress=live,
             seed=seed,
             runs=runs,

@@ -24,6 +24,14 @@ Workers = Annotated[
     int,
     typer.Option(help="Number of processes, one thread each; the result does not depend on it."),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Let --workers processes of a Ray cluster do the work (auto, HOST:PORT; local "
+        "starts one here).",
+    ),
+]
 Starts = Annotated[
     int,
     typer.Option(min=1, help="Number of start frames of each sequence, spread evenly over it."),

@@ -16,6 +16,7 @@ from tirtrack.cli.options import (
     ByteOrder,
     Changes,
     Channel,
+    Cluster,
     Delay,
     Force,
     LayoutName,
@@ -251,14 +252,7 @@ def mine(
         ),
     ] = False,
     workers: Workers = 1,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Let --workers processes of a Ray cluster do the work (auto, HOST:PORT; local "
-            "starts one here).",
-        ),
-    ] = None,
+    cluster: Cluster = None,
     resume: Resume = False,
     force: Force = False,
     as_json: AsJson = False,

@@ -1,4 +1,4 @@
-"""The runs of an evaluation, one after the other or in worker processes.
+"""The runs of an evaluation, one after the other, in worker processes, or on a Ray cluster.
 
 A run that fails does not stop the others; its reason takes the place of its track. Runs are
 independent of each other, so one worker and eight write the same boxes and scores, byte for byte;
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +18,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from uuid import uuid4
 
+from tirtrack.cluster import cluster_results
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.errors import RunError, StorageError
 from tirtrack.evaluation.one_run import run
@@ -26,6 +29,7 @@ from tirtrack.evaluation.result_files import read_run
 from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun, write_track
 from tirtrack.evaluation.starts import start_frame
 from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource
+from tirtrack.identity import other_versions
 from tirtrack.progress import Progress
 from tirtrack.workers import use_one_thread, working
 
@@ -175,23 +179,43 @@ class _Remarks(logging.Handler):
 def _begin_worker(told: SimpleQueue[_Rows]) -> None:
     """In a worker: use one thread, and leave warnings to the parent."""
     _told_here[:] = [told]
-    logging.getLogger("tirtrack").addHandler(_Remarks(logging.WARNING))
-    logging.getLogger("tirtrack").propagate = False
+    _keep_remarks()
     use_one_thread()
 
 
-def _attempt_in_worker(job: Job) -> Outcome:
-    if job.source.name not in _loaded_here:
-        _loaded_here[job.source.name] = job.source.load(job.seed)
+def _keep_remarks() -> None:
+    """In a worker: warnings are for the parent."""
+    logging.getLogger("tirtrack").addHandler(_Remarks(logging.WARNING))
+    logging.getLogger("tirtrack").propagate = False
 
+
+def _attempt_in_worker(job: Job) -> Outcome:
     def advance(rows: int) -> None:
         _told_here[0].put(_Rows(os.getpid(), job.text, rows, job.rows))
 
     advance(0)
+    return _attempt_with_remarks(job, advance)
+
+
+def _attempt_with_remarks(job: Job, advance: Callable[[int], None] | None = None) -> Outcome:
+    """In a worker: the outcome, by the tracker that is loaded here, with the warnings."""
+    if job.source.name not in _loaded_here:
+        _loaded_here[job.source.name] = job.source.load(job.seed)
     outcome = _attempt(job, _loaded_here[job.source.name], advance)
     remarks = tuple(dict.fromkeys(_remarks_here))
     _remarks_here.clear()
     return replace(outcome, remarks=remarks)
+
+
+def _warn(job: Job, outcome: Outcome) -> None:
+    """In the parent: the warnings of a worker, each with its sequence."""
+    for cause, remark in outcome.remarks:
+        _logger.warning("%s: %s", job.sequence.name, remark, extra={"cause": cause})
+
+
+def _longest_first(jobs: Sequence[Job]) -> list[int]:
+    """Places of jobs in an order in which no worker starts a long one when the others are done."""
+    return sorted(range(len(jobs)), key=lambda index: -jobs[index].rows)
 
 
 def run_in_workers(jobs: Sequence[Job], workers: int, progress: Progress) -> list[Outcome]:
@@ -209,8 +233,7 @@ def run_in_workers(jobs: Sequence[Job], workers: int, progress: Progress) -> lis
     total = sum(job.rows for job in jobs)
     done = 0
     outcomes: dict[int, Outcome] = {}
-    # the longest first, so that no worker starts a long one when the others are done
-    order = sorted(range(len(jobs)), key=lambda index: -jobs[index].rows)
+    order = _longest_first(jobs)
     ordered = [jobs[index] for index in order]
     told: SimpleQueue[_Rows] = multiprocessing.get_context("spawn").SimpleQueue()
     begin = partial(_begin_worker, told)
@@ -227,9 +250,7 @@ def run_in_workers(jobs: Sequence[Job], workers: int, progress: Progress) -> lis
                 for future in ended:
                     index = index_of[future]
                     outcomes[index] = future.result()
-                    for cause, remark in outcomes[index].remarks:
-                        about = {"cause": cause}
-                        _logger.warning("%s: %s", jobs[index].sequence.name, remark, extra=about)
+                    _warn(jobs[index], outcomes[index])
                     done += jobs[index].rows
                 finished = {jobs[index].text for index in outcomes}
                 lines = [one for one in running.values() if one.run not in finished]
@@ -242,3 +263,69 @@ def run_in_workers(jobs: Sequence[Job], workers: int, progress: Progress) -> lis
                 "memory may have run out: use fewer --workers",
             ) from error
     return [outcomes[index] for index in range(len(jobs))]
+
+
+def run_on_cluster(
+    jobs: Sequence[Job], workers: int, progress: Progress, expected: Mapping[str, str]
+) -> list[Outcome]:
+    """Outcomes of runs on the cluster of :func:`tirtrack.cluster.connected`, in the order of
+    ``jobs``.
+
+    Every machine of it needs this process's folder, the data and the weights under the same paths.
+
+    Args:
+        jobs: the runs.
+        workers: number of runs at once, a core each.
+        progress: callback that is told of every finished run, in frames.
+        expected: versions of Python and packages here, which every machine must have.
+
+    Raises:
+        RunError: a run was lost again and again, or a machine lacks the folder or has other
+            versions.
+        StorageError: a result cannot be written.
+    """
+    total, done = sum(job.rows for job in jobs), 0
+    order = _longest_first(jobs)
+    ordered = [replace(jobs[index], out=jobs[index].out.absolute()) for index in order]
+    make = partial(_begin_on_cluster, Path.cwd(), uuid4().hex, expected)
+    outcomes: dict[int, Outcome] = {}
+    progress(_STAGE, 0, total)
+    for place, outcome in cluster_results(
+        make, ordered, workers, task="runs trackers", where=str(jobs[0].out)
+    ):
+        job = ordered[place]
+        outcomes[order[place]] = outcome
+        _warn(job, outcome)
+        done += job.rows
+        progress(_STAGE, done, total, f"{job.text}: done")
+    return [outcomes[index] for index in range(len(jobs))]
+
+
+# in a process of a cluster, which may serve several evaluations: the one that it works for
+_evaluation_here: list[str] = []
+
+
+def _begin_on_cluster(
+    folder: Path, evaluation: str, expected: Mapping[str, str]
+) -> Callable[[Job], Outcome]:
+    """In a process of a cluster: work in the folder of the one that asks, for its evaluation."""
+    if _evaluation_here != [evaluation]:
+        machine = f"machine {platform.node()} of the cluster"
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise RunError(
+                f"{machine} cannot enter this folder ({error.strerror})",
+                folder,
+                "start the command in a folder that all machines share, with data and weights",
+            ) from error
+        if others := other_versions(expected):
+            raise RunError(
+                f"{machine} has other versions ({others})",
+                fix="results would be mixed: install the same on all machines, then --resume",
+            )
+        if not _evaluation_here:
+            _keep_remarks()
+        _loaded_here.clear()
+        _evaluation_here[:] = [evaluation]
+    return _attempt_with_remarks

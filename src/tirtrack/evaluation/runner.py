@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from tirtrack.boxes import check_first_box
+from tirtrack.cluster import connected
 from tirtrack.datasets import AnnotationOptions, opened
 from tirtrack.datasets.dataset_line import described
 from tirtrack.datasets.sequence import (
@@ -23,7 +25,13 @@ from tirtrack.datasets.stored_frames import read_options
 from tirtrack.errors import DatasetError, FrameError, RequestError, RunError
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, MissingRun
-from tirtrack.evaluation.jobs import Job, kept, run_here, run_in_workers
+from tirtrack.evaluation.jobs import (
+    Job,
+    kept,
+    run_here,
+    run_in_workers,
+    run_on_cluster,
+)
 from tirtrack.evaluation.one_run import first_box
 from tirtrack.evaluation.outside import TIMEOUT_S, ObjectSource, outside_source
 from tirtrack.evaluation.result_files import BEGUN_BY
@@ -70,6 +78,7 @@ def evaluate(
     preset: str | None = None,
     engine: str | None = None,
     workers: int = 1,
+    cluster: str | None = None,
     progress: Progress = silent,
     seed: int = 0,
     runs: int = 1,
@@ -104,6 +113,9 @@ def evaluate(
         engine: engine of all trackers, as for :func:`tirtrack.load`; results of two engines are
             never mixed.
         workers: number of processes; 1 runs in this process.
+        cluster: address of a Ray cluster whose processes run trackers, ``workers`` at once;
+            ``local`` for one that is started for this. Every machine of it needs the current
+            folder, the data and the weights under the same paths.
         progress: callback that is told of progress, in frames.
         seed: seed of trackers and of the bootstrap.
         runs: number of runs of each tracker, with this seed and those that follow; see
@@ -127,7 +139,8 @@ def evaluate(
 
     Raises:
         RequestError: something requested is unknown, a first box does not lie in its frame, a
-            sequence has no group, or existing runs depend on other inputs; nothing was written.
+            sequence has no group, no cluster answers, or existing runs depend on other inputs;
+            nothing was written.
         DatasetError: a sequence lacks facts that the protocol counts by; nothing was written.
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
@@ -140,7 +153,7 @@ def evaluate(
     begun = chosen_starts(rules, starts)
     if group is not None:
         groups_of(dataset, group)
-    _check_request(trackers, workers)
+    _check_request(trackers, workers, on_cluster=cluster is not None)
     facts = {source.name: source.facts() for source in trackers}
     description = described(dataset)
     dataset = with_sizes(with_facts(dataset, rules, partial=partial), description.infos)
@@ -148,19 +161,25 @@ def evaluate(
     passes = all_starts(dataset, begun).sequences
     loaded = {source.name: source.load(seed) for source in first_runs}
     identity = _identity(facts, dataset, begun, seed)
-    out = _begun_folder(Path(out), identity, force=force, resume=resume)
-    _logger.info("%s: %s", dataset.name, description.line)
-    if begun != 1:
-        _logger.info("%s: %s", dataset.name, starts_line(dataset, begun))
-    write_json(out / IDENTITY_NAME, identity)
-    jobs = [Job(source, s, out, seed) for source in trackers for s in passes]
-    finished = [kept(job) for job in jobs if job.box_file.is_file()]
-    todo = [job for job in jobs if not job.box_file.is_file()]
-    if workers == 1 or not todo:
-        outcomes = finished + run_here(todo, loaded, progress)
-    else:
-        del loaded  # loading showed that it works, and filled the cache for the workers
-        outcomes = finished + run_in_workers(todo, min(workers, len(todo)), progress)
+    with ExitStack() as stack:
+        if cluster is not None:
+            stack.enter_context(connected(cluster, workers))
+        out = _begun_folder(Path(out), identity, force=force, resume=resume)
+        _logger.info("%s: %s", dataset.name, description.line)
+        if begun != 1:
+            _logger.info("%s: %s", dataset.name, starts_line(dataset, begun))
+        write_json(out / IDENTITY_NAME, identity)
+        jobs = [Job(source, s, out, seed) for source in trackers for s in passes]
+        outcomes = [kept(job) for job in jobs if job.box_file.is_file()]
+        todo = [job for job in jobs if not job.box_file.is_file()]
+        if cluster is not None and todo:
+            outcomes += run_on_cluster(todo, workers, progress, identity["versions"])
+            remove_partials(out)  # of runs that were lost and done again
+        elif workers == 1 or not todo:
+            outcomes += run_here(todo, loaded, progress)
+        else:
+            del loaded  # loading showed that it works, and filled the cache for the workers
+            outcomes += run_in_workers(todo, min(workers, len(todo)), progress)
     tracks: dict[str, dict[str, SequenceRun]] = {source.name: {} for source in trackers}
     reasons: dict[tuple[str, str], str] = {}
     for outcome in outcomes:
@@ -237,7 +256,7 @@ def _some_of(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {left} more" if left > 0 else "")
 
 
-def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
+def _check_request(trackers: Sequence[TrackerSource], workers: int, *, on_cluster: bool) -> None:
     names = [source.name for source in trackers]
     if not names:
         raise RequestError("no tracker to evaluate", fix="name at least one")
@@ -250,7 +269,7 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
         if not name or name.startswith(".") or Path(name).name != name:
             raise RequestError(f'"{name}" is no name for a folder', fix="use letters and digits")
     check_workers(workers)
-    if workers > 1:
+    if workers > 1 or on_cluster:
         for source in trackers:
             _check_can_be_sent(source)
 
