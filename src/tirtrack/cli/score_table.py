@@ -11,7 +11,7 @@ from rich.table import Table
 from tirtrack.cli.options import rate
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, TrackerResult
 from tirtrack.evaluation.statistics import ScoreDifference
-from tirtrack.report.verdict import FEWEST_SEQUENCES, interval
+from tirtrack.report.verdict import FEWEST_SEQUENCES, interval, no_means
 
 PLAIN_WIDTH = 180  # where the output is no terminal: nothing is cut or wrapped for a screen
 FEW = 5  # of more trackers each has one row, so that all fit on a screen
@@ -100,6 +100,7 @@ def _lines(
         f"bootstrap over {comparison.unit}s; all pairs and scores: {RESULT_NAME}, or tirtrack "
         "score --pairs",
         _too_few(comparison, comparison.differences),
+        no_means(comparison),
     )
     table.add_column("tracker", overflow="fold")
     for heading in shown:
@@ -115,11 +116,14 @@ def _row(comparison: Comparison, one: TrackerResult) -> dict[str, str]:
     row = dict(zip(_headings(comparison), _cells(comparison, one.values), strict=True))
     row |= zip(_extra_headings(comparison), _extra_cells(comparison, one), strict=True)
     own = comparison.interval(one.tracker, primary) if one.run == 1 else None
+    of_own = {
+        _interval_heading(comparison): "" if own is None else f"{own.low:.3f} to {own.high:.3f}"
+    }
     found = comparison.difference(one.tracker, comparison.compared_with, primary)
     found = found if one.run == 1 else None
     return {
         **row,
-        _interval_heading(comparison): "" if own is None else f"{own.low:.3f} to {own.high:.3f}",
+        **(of_own if comparison.primary.is_mean else {}),
         "difference": "" if found is None else interval(found),
         CHANCE: "" if found is None else _chance(found),
         SIGNS: "" if found is None else _sign_counts(found),
@@ -201,6 +205,7 @@ def _differences(comparison: Comparison, shown: Sequence[ScoreDifference]) -> Ta
         comparison,
         f"differences, 95 % paired bootstrap over {comparison.unit}s",
         _too_few(comparison, shown),
+        no_means(comparison),
     )
     for name in ("a - b", "score"):
         table.add_column(name, overflow="fold")

@@ -6,7 +6,7 @@ numbers are resampled together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from tirtrack.evaluation.comparison import Comparison, TrackerResult
 from tirtrack.evaluation.protocols.base import ScoreDescription
-from tirtrack.evaluation.repeats import mean_over_runs, paired_differences, runs_by_tracker
+from tirtrack.evaluation.repeats import SequenceValue, averaged, runs_by_tracker
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
     ScoreDifference,
@@ -23,12 +23,17 @@ from tirtrack.evaluation.statistics import (
     bootstrap_intervals,
     draw_counts,
     paired_bootstraps,
+    paired_ratio_bootstraps,
 )
 
 FEWEST_IN_SUBSET = 5
 """Sequences below which the scores of a subset have no interval."""
 _Key = TypeVar("_Key")
+_Cell = TypeVar("_Cell")
 _Difference = tuple[str, str, ScoreDescription, str]  # a and b of a - b, its score and subset
+
+
+_Pair = tuple[SequenceValue, SequenceValue]  # of a and b
 
 
 class Bootstrap:
@@ -58,7 +63,8 @@ def score_intervals(
     scores: Sequence[ScoreDescription],
     bootstrap: Bootstrap,
 ) -> tuple[ScoreInterval, ...]:
-    """Every tracker's scores over all sequences, and over each subset of five or more.
+    """Every tracker's scores over all sequences, and over each subset of five or more; those alone
+    that are means of the scores of their sequences.
 
     Args:
         trackers: results of each tracker and run.
@@ -67,17 +73,24 @@ def score_intervals(
         bootstrap: the resamples.
     """
     rows = {
-        (tracker, score.id, subset): {name: means[name] for name in members if name in means}
-        for tracker, by_score in _means(trackers, scores).items()
-        for score, means in by_score.items()
-        for subset, members in {"": list(means), **subsets}.items()
+        (tracker, score.id, subset): {name: values[name] for name in members if name in values}
+        for tracker, by_score in _values(trackers, scores).items()
+        for score, values in by_score.items()
+        if score.is_mean
+        for subset, members in {"": list(values), **subsets}.items()
     }
     rows = {key: row for key, row in rows.items() if not key[2] or len(row) >= FEWEST_IN_SUBSET}
     found: dict[tuple[str, str, str], ScoreInterval] = {}
-    for sequences, keys in _by_sequences(rows).items():
-        values = np.array([list(rows[key].values()) for key in keys])
+    for (sequences, are_weighted), keys in _alike(rows, _is_weighted).items():
+        values, weights = (
+            np.array([[getattr(one, part) for one in rows[key].values()] for key in keys])
+            for part in ("value", "weight")
+        )
         intervals = bootstrap_intervals(
-            values, bootstrap.counts(sequences), groups=bootstrap.units(sequences)
+            values,
+            bootstrap.counts(sequences),
+            groups=bootstrap.units(sequences),
+            weights=weights if are_weighted else None,
         )
         for (tracker, score, subset), one in zip(keys, intervals, strict=True):
             found[tracker, score, subset] = ScoreInterval(
@@ -122,14 +135,33 @@ def subset_differences(
 
 
 def _tested(
-    rows: Mapping[_Difference, Mapping[str, float]], bootstrap: Bootstrap
+    rows: Mapping[_Difference, Mapping[str, _Pair]], bootstrap: Bootstrap
 ) -> tuple[ScoreDifference, ...]:
-    """The differences by sequence of each row with their intervals."""
+    """The pairs by sequence of each row, compared, with their intervals."""
     found: dict[_Difference, ScoreDifference] = {}
-    for sequences, members in _by_sequences(rows).items():
-        units = bootstrap.units(sequences)
-        values = np.array([list(rows[one].values()) for one in members])
-        tested = paired_bootstraps(values, bootstrap.counts(sequences), groups=units)
+    for (sequences, are_weighted), members in _alike(rows, _are_weighted).items():
+        units, counts = bootstrap.units(sequences), bootstrap.counts(sequences)
+        values, weights = (
+            np.array(
+                [
+                    [[getattr(of, part) for of in pair] for pair in rows[one].values()]
+                    for one in members
+                ]
+            )
+            for part in ("value", "weight")
+        )
+        own, others = values[..., 0], values[..., 1]
+        if are_weighted:
+            tested = paired_ratio_bootstraps(
+                own,
+                others,
+                counts,
+                groups=units,
+                weights_a=weights[..., 0],
+                weights_b=weights[..., 1],
+            )
+        else:
+            tested = paired_bootstraps(own - others, counts, groups=units)
         drawn = {"seed": bootstrap.seed, "groups": len(set(units)) if bootstrap.groups else None}
         for (a, b, score, subset), one in zip(members, tested, strict=True):
             turned = {} if score.higher_is_better else {"wins": one.losses, "losses": one.wins}
@@ -142,34 +174,46 @@ def _paired(
     trackers: Sequence[TrackerResult],
     pairs: Sequence[tuple[str, str]],
     scores: Sequence[ScoreDescription],
-) -> dict[_Difference, dict[str, float]]:
-    """Differences ``a - b`` by sequence of each pair of trackers, score by score."""
-    means = _means(trackers, scores)
+) -> dict[_Difference, dict[str, _Pair]]:
+    """The scores of both trackers of each pair, by sequence that both have, score by score."""
+    values = _values(trackers, scores)
     return {
-        (a, b, score, ""): paired_differences([means[a][score]], [means[b][score]])
+        (a, b, score, ""): {
+            name: (own, values[b][score][name])
+            for name, own in values[a][score].items()
+            if name in values[b][score]
+        }
         for a, b in pairs
         for score in scores
     }
 
 
-def _means(
+def _values(
     trackers: Sequence[TrackerResult], scores: Sequence[ScoreDescription]
-) -> dict[str, dict[ScoreDescription, dict[str, float]]]:
-    """Every tracker's scores by sequence, averaged over its runs."""
+) -> dict[str, dict[ScoreDescription, dict[str, SequenceValue]]]:
+    """Every tracker's scores by sequence with their weights, averaged over its runs."""
     return {
-        name: {
-            score: mean_over_runs([one.by_sequence(score.id) for one in runs]) for score in scores
-        }
+        name: {score: averaged(runs, score) for score in scores}
         for name, runs in runs_by_tracker(trackers).items()
     }
 
 
-def _by_sequences(
-    rows: Mapping[_Key, Mapping[str, float]],
-) -> dict[tuple[str, ...], list[_Key]]:
-    """The keys of rows of the same sequences, by these; none of empty rows."""
-    found: dict[tuple[str, ...], list[_Key]] = {}
+def _is_weighted(row: Mapping[str, SequenceValue]) -> bool:
+    return any(one.weight != 1 for one in row.values())
+
+
+def _are_weighted(row: Mapping[str, _Pair]) -> bool:
+    return any(a.weight != 1 or b.weight != 1 for a, b in row.values())
+
+
+def _alike(
+    rows: Mapping[_Key, Mapping[str, _Cell]], is_weighted: Callable[[Mapping[str, _Cell]], bool]
+) -> dict[tuple[tuple[str, ...], bool], list[_Key]]:
+    """The keys of rows of the same sequences, by these and by whether any has a weight; none of
+    empty rows.
+    """
+    found: dict[tuple[tuple[str, ...], bool], list[_Key]] = {}
     for key, by_sequence in rows.items():
         if by_sequence:
-            found.setdefault(tuple(by_sequence), []).append(key)
+            found.setdefault((tuple(by_sequence), is_weighted(by_sequence)), []).append(key)
     return found

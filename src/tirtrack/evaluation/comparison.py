@@ -48,6 +48,7 @@ class SequenceResult(Stored):
         visible_frames: those of them with a valid annotation.
         values: scores, by id.
         visible_values: the same over visible frames only.
+        weights: weights of the sequence in the means of scores, by id; 1 where one is not named.
         repaired_rows: result rows that the protocol replaced, of all starts.
         fps: frames per second, over all starts; ``None`` where times are unknown.
     """
@@ -62,6 +63,7 @@ class SequenceResult(Stored):
     visible_frames: int | None = None
     values: Mapping[str, Number] = {}
     visible_values: Mapping[str, Number] = {}
+    weights: Mapping[str, float] = {}
     repaired_rows: int = 0
     fps: float | None = None
 
@@ -153,6 +155,10 @@ class TrackerResult(Stored):
         """One score of every sequence where it is known."""
         known = ((row.name, row.values.get(score)) for row in self.sequences)
         return {name: value for name, value in known if value is not None}
+
+    def weights_of(self, score: str) -> dict[str, float]:
+        """The weight of every sequence in the mean of one score."""
+        return {row.name: row.weights.get(score, 1.0) for row in self.sequences}
 
 
 class Spread(Stored):

@@ -5,11 +5,21 @@ Differences between trackers are differences of their means over runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from tirtrack.evaluation.comparison import Spread, TrackerResult
+from tirtrack.evaluation.protocols.base import ScoreDescription
+from tirtrack.evaluation.statistics import weighted_mean
+
+
+class SequenceValue(NamedTuple):
+    """A tracker's score of one sequence, and the weight of the sequence in the mean."""
+
+    value: float
+    weight: float
 
 
 def runs_by_tracker(trackers: Sequence[TrackerResult]) -> dict[str, list[TrackerResult]]:
@@ -21,8 +31,8 @@ def runs_by_tracker(trackers: Sequence[TrackerResult]) -> dict[str, list[Tracker
 
 
 def spreads(trackers: Sequence[TrackerResult]) -> tuple[Spread, ...]:
-    """Mean and deviation of each tracker that ran more than once, over the sequences that all of
-    its runs have.
+    """Mean and deviation of the scores of each tracker that ran more than once, over the sequences
+    that all of its runs have.
     """
     found = []
     for name, runs in runs_by_tracker(trackers).items():
@@ -33,8 +43,13 @@ def spreads(trackers: Sequence[TrackerResult]) -> tuple[Spread, ...]:
         ]
         if not shared:
             continue
+        whole = all(len(one.sequences) == len(shared) for one in runs)
         values = {
-            score: np.array([_mean(one, score, shared) for one in runs]) for score in runs[0].values
+            score: np.array(
+                [one.values[score] if whole else _mean(one, score, shared) for one in runs],
+                dtype=np.float64,
+            )
+            for score in runs[0].values
         }
         found.append(
             Spread(
@@ -48,9 +63,12 @@ def spreads(trackers: Sequence[TrackerResult]) -> tuple[Spread, ...]:
 
 
 def _mean(run: TrackerResult, score: str, sequences: Sequence[str]) -> float:
-    """Mean of a score over some sequences; NaN if one of them is unknown."""
-    known = run.by_sequence(score)
-    return float(np.mean([known.get(name, np.nan) for name in sequences]))
+    """Mean of a score over some sequences by their weights; NaN if one of them is unknown."""
+    known, weights = run.by_sequence(score), run.weights_of(score)
+    return weighted_mean(
+        np.array([known.get(name, np.nan) for name in sequences]),
+        np.array([weights[name] for name in sequences]),
+    )
 
 
 def paired_differences(
@@ -78,3 +96,28 @@ def mean_over_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
         for name in runs[0]
         if all(name in run for run in runs)
     }
+
+
+def averaged(runs: Sequence[TrackerResult], score: ScoreDescription) -> dict[str, SequenceValue]:
+    """A tracker's score of every sequence that all of its runs have, averaged over them.
+
+    Sequences weigh the same where the score of a data set is no mean of theirs.
+    """
+    values = mean_over_runs([one.by_sequence(score.id) for one in runs])
+    weights = mean_over_runs([one.weights_of(score.id) for one in runs])
+    return {
+        name: SequenceValue(value, weights[name] if score.is_mean else 1.0)
+        for name, value in values.items()
+    }
+
+
+def mean_difference(
+    a: Mapping[str, SequenceValue], b: Mapping[str, SequenceValue], names: Iterable[str]
+) -> float:
+    """The mean of ``a`` minus that of ``b`` over some sequences, each by its weights."""
+    listed = list(names)
+    mean_a, mean_b = (
+        weighted_mean(*np.array([one[name] for name in listed], dtype=np.float64).T)
+        for one in (a, b)
+    )
+    return mean_a - mean_b

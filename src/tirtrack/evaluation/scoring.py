@@ -395,6 +395,7 @@ def _score_passes(
         values=average.values,
         visible_values=average.visible_values,
         repaired_rows=sum(one.repaired_rows for one in scored),
+        weights={key: sum(one.weights[key] for one in scored) for key in scored[0].weights},
     )
 
 
@@ -480,6 +481,7 @@ def _sequence_result(
         visible_frames=scored.visible_frames,
         values=scored.values,
         visible_values=scored.visible_values,
+        weights=scored.weights,
         repaired_rows=scored.repaired_rows,
         fps=None if speed is None else speed.total,
     )

@@ -214,18 +214,43 @@ def draw_counts(indices: np.ndarray) -> np.ndarray:
 
 
 def resampled_means(
-    values: np.ndarray, counts: np.ndarray, *, groups: Sequence[str] | None = None
+    values: np.ndarray,
+    counts: np.ndarray,
+    *,
+    groups: Sequence[str] | None = None,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """``[K,B]`` mean of each row of ``values [K,n]`` in each resample, by one matrix product.
+
+    With weights it is a ratio of two sums over what is drawn, ``sum w v / sum w`` (the ratio
+    estimator): of values that are means over frames, with the numbers of frames for weights, it is
+    the mean over all frames. It is 0 where all that is drawn weighs nothing.
 
     Args:
         values: rows of values of the sequences.
         counts: ``[B,G]`` resamples of the groups, see :func:`draw_counts`.
         groups: group of each sequence; every sequence is its own by default.
+        weights: ``[K,n]`` weights of the values; equal ones by default.
     """
     group_of = _numbered(groups, values.shape[1])
-    sums = np.stack([np.bincount(group_of, weights=row) for row in values])
-    return np.asarray(sums @ counts.T / (counts @ np.bincount(group_of)))
+    if weights is None:
+        return np.asarray(
+            _group_sums(values, group_of) @ counts.T / (counts @ np.bincount(group_of))
+        )
+    sums, sizes = (_group_sums(one, group_of) @ counts.T for one in (values * weights, weights))
+    return np.asarray(np.divide(sums, sizes, out=np.zeros_like(sums), where=sizes > 0))
+
+
+def _group_sums(values: np.ndarray, group_of: np.ndarray) -> np.ndarray:
+    """``[K,G]`` sums of each row of ``[K,n]`` over the sequences of each group."""
+    return np.stack([np.bincount(group_of, weights=row) for row in values])
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """The mean of ``values [n]`` by ``weights [n]``; 0 if all weigh nothing."""
+    if weights is None:
+        return float(values.mean())
+    return float(values @ weights / weights.sum()) if weights.sum() > 0 else 0.0
 
 
 def paired_bootstraps(
@@ -248,8 +273,51 @@ def paired_bootstraps(
     ]
 
 
+def paired_ratio_bootstraps(
+    a: np.ndarray,
+    b: np.ndarray,
+    counts: np.ndarray,
+    *,
+    weights_a: np.ndarray,
+    weights_b: np.ndarray,
+    groups: Sequence[str] | None = None,
+) -> list[ScoreDifference]:
+    """Whether two ratios (see :func:`resampled_means`) differ, for each row of ``a`` and ``b``.
+
+    The mean is the difference of the ratios; median, wins, ties and losses are those of the
+    differences by sequence.
+
+    Args:
+        a: ``[K,n]`` values of the sequences.
+        b: ``[K,n]`` values that are subtracted.
+        counts: ``[B,G]`` resamples of the groups, see :func:`draw_counts`.
+        weights_a: ``[K,n]`` weights of ``a``.
+        weights_b: ``[K,n]`` weights of ``b``.
+        groups: group of each sequence; every sequence is its own by default.
+    """
+    return [
+        _difference(
+            a[row] - b[row],
+            weighted_mean(a[row], weights_a[row]) - weighted_mean(b[row], weights_b[row]),
+            statistics,
+        )
+        for first in range(0, len(a), _ROWS)
+        for rows in [np.arange(first, min(first + _ROWS, len(a)))]
+        for row, statistics in zip(
+            rows,
+            resampled_means(a[rows], counts, groups=groups, weights=weights_a[rows])
+            - resampled_means(b[rows], counts, groups=groups, weights=weights_b[rows]),
+            strict=True,
+        )
+    ]
+
+
 def bootstrap_intervals(
-    values: np.ndarray, counts: np.ndarray, *, groups: Sequence[str] | None = None
+    values: np.ndarray,
+    counts: np.ndarray,
+    *,
+    groups: Sequence[str] | None = None,
+    weights: np.ndarray | None = None,
 ) -> list[Interval]:
     """The mean of each row of ``values [K,n]`` with its interval.
 
@@ -257,11 +325,14 @@ def bootstrap_intervals(
         values: rows of values of the same sequences.
         counts: ``[B,G]`` resamples of the groups, see :func:`draw_counts`.
         groups: group of each sequence; every sequence is its own by default.
+        weights: ``[K,n]`` weights of the values; equal ones by default.
     """
-    resampled = resampled_means(values, counts, groups=groups)
+    resampled = resampled_means(values, counts, groups=groups, weights=weights)
     return [
-        _interval(float(row.mean()), statistics)
-        for row, statistics in zip(values, resampled, strict=True)
+        _interval(
+            weighted_mean(row, None if weights is None else weights[number]), resampled[number]
+        )
+        for number, row in enumerate(values)
     ]
 
 

@@ -7,11 +7,11 @@ protocol's scores.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 
 from tirtrack.evaluation.bootstrap import FEWEST_IN_SUBSET
 from tirtrack.evaluation.comparison import TrackerResult
 from tirtrack.evaluation.protocols.base import ScoreDescription
+from tirtrack.evaluation.repeats import averaged, mean_difference
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.content import EvaluationSection
 from tirtrack.report.published import PublishedRow, published_rows, published_sequences
@@ -26,7 +26,7 @@ from tirtrack.report.run_tables import (
     tracker_cell,
 )
 from tirtrack.report.table import INTERVAL, NO_NUMBER, Cell, Column, Table, count, number, three
-from tirtrack.report.verdict import FEWEST_SEQUENCES, bounds, sequence_differences, signed
+from tirtrack.report.verdict import FEWEST_SEQUENCES, bounds, no_means, signed
 
 
 def evaluation_tables(section: EvaluationSection) -> tuple[Table, ...]:
@@ -70,7 +70,7 @@ def _scores(section: EvaluationSection) -> Table:
     known = "" if first or not section.result.intervals else ", with 95 % bootstrap intervals"
     return Table(
         "scores",
-        f"Means over sequences{first}{known}",
+        f"Scores over all sequences{first}{known}",
         (TRACKER, Column("frames", is_text=True), *_score_columns(scores)),
         tuple(rows),
         section.result.missing_line(),
@@ -155,9 +155,10 @@ def _how_to_read(section: EvaluationSection, one: ScoreDifference) -> str:
         else "Sequences of one camera are treated as independent, so the intervals are rather too "
         "narrow."
     )
+    apart = f" {no_means(section.result)}" if no_means(section.result) else ""
     few = f" Fewer than {FEWEST_SEQUENCES} {unit}s give no p." * (one.drawn < FEWEST_SEQUENCES)
     none = "An interval that holds zero shows no difference; it does not show that there is none."
-    return f"{none} {over}{few}"
+    return f"{none} {over}{few}{apart}"
 
 
 def _difference(one: ScoreDifference) -> Cell:
@@ -280,17 +281,17 @@ def _subset_differences(section: EvaluationSection, score: ScoreDescription) -> 
              if one.score == score.id}  # fmt: skip
     rows = []
     for pair in section.compared:
-        by_sequence = sequence_differences(section.result, *pair, score.id)
+        a, b = (averaged(section.result.runs_of(name), score) for name in pair)
         for subset, names in members.items():
-            values = [by_sequence[name] for name in names if name in by_sequence]
+            both = [name for name in names if name in a and name in b]
             found = known.get((*pair, subset))
-            mean = fmean(values) if values else None
+            mean = mean_difference(a, b, both) if both else None
             rows.append(
                 (
                     Cell(subset or "(no part)"),
                     tracker_cell(section, pair[0]),
                     Cell(pair[1]),
-                    count(len(values)),
+                    count(len(both)),
                     Cell(signed(mean), (mean,)) if found is None else _difference(found),
                     Cell(NO_NUMBER) if found is None
                     else Cell(sign_counts(found), (found.wins, found.ties, found.losses)),

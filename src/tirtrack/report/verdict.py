@@ -16,7 +16,12 @@ from enum import StrEnum
 
 from tirtrack.evaluation.comparison import Comparison
 from tirtrack.evaluation.protocols.base import ScoreDescription
-from tirtrack.evaluation.repeats import paired_differences
+from tirtrack.evaluation.repeats import (
+    SequenceValue,
+    averaged,
+    mean_difference,
+    paired_differences,
+)
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.source_line import counted
 
@@ -146,6 +151,17 @@ def _sentence(result: Comparison, d: ScoreDifference, outcome: Outcome) -> str:
     )
 
 
+def no_means(result: Comparison) -> str:
+    """Which scores are no means over sequences, and what that means; empty if all are."""
+    apart = ", ".join(one.title for one in result.scores if not one.is_mean)
+    return (
+        f"No means over sequences: {apart}; they have no interval, and their differences are means "
+        "of the differences by sequence."
+        if apart
+        else ""
+    )
+
+
 def sequence_differences(result: Comparison, a: str, b: str, score: str) -> dict[str, float]:
     """``a - b`` of every sequence that both have, in all their runs; means over runs."""
     own, other = ([one.by_sequence(score) for one in result.runs_of(name)] for name in (a, b))
@@ -159,18 +175,21 @@ def _cautions(result: Comparison, d: ScoreDifference, outcome: Outcome) -> tuple
             f"{counted(d.drawn, result.unit)} only: a percentile interval over so few is too "
             "narrow, and a small effect cannot be seen."
         )
-    rows = sequence_differences(result, d.a, d.b, d.score)
-    if len(rows) > 1:
-        cautions += _leaning(rows, d.mean)
+    a, b = (averaged(result.runs_of(name), result.score(d.score)) for name in (d.a, d.b))
+    if d.n > 1:
+        cautions += _leaning(a, b, d.mean)
     if outcome in (Outcome.BETTER, Outcome.WORSE):
         cautions += _other_side(result, d, outcome)
     return tuple(cautions)
 
 
-def _leaning(rows: Mapping[str, float], mean: float) -> list[str]:
+def _leaning(
+    a: Mapping[str, SequenceValue], b: Mapping[str, SequenceValue], mean: float
+) -> list[str]:
     """Whether one sequence makes the mean."""
-    name = max(rows, key=lambda key: abs(rows[key]))
-    rest = (sum(rows.values()) - rows[name]) / (len(rows) - 1)
+    rows = {name: one.value - b[name].value for name, one in a.items() if name in b}
+    name = max(rows, key=lambda key: abs(rows[key]) * a[key].weight)
+    rest = mean_difference(a, b, [key for key in rows if key != name])
     if abs(mean) < 5e-4 or abs(mean - rest) < RESTS_ON_ONE * abs(mean):
         return []
     return [

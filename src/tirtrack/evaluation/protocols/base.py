@@ -47,6 +47,8 @@ class ScoreDescription(Stored):
         curve: axes of its curve; ``None`` without one.
         point_of: id of the score whose curve it is a point of; such a score is left out where
             room is short.
+        is_mean: whether the score of a data set is the mean of those of its sequences, by their
+            weights; such scores have intervals.
     """
 
     id: str
@@ -56,6 +58,7 @@ class ScoreDescription(Stored):
     higher_is_better: bool = True
     curve: CurveAxes | None = None
     point_of: str = ""
+    is_mean: bool = True
 
     def heading(self, *, short: bool = False) -> str:
         """The name as a column says it, with the unit, and with the direction if less is better.
@@ -86,6 +89,7 @@ class SequenceScores:
         visible_values: the same scores over visible frames only; empty if not defined.
         repaired_rows: result rows that the protocol replaced by the row before.
         measures: per-frame numbers that an average over frames needs, by a key of the protocol.
+        weights: weight of the sequence in the mean of a score, by its id; 1 where it is not named.
     """
 
     name: str
@@ -96,6 +100,7 @@ class SequenceScores:
     visible_values: Mapping[str, float] = field(default_factory=dict)
     repaired_rows: int = 0
     measures: Mapping[str, np.ndarray] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

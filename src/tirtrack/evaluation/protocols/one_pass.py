@@ -271,6 +271,9 @@ class OnePass:
             visible_values=self._values(curves if whole else self._curves(shown), shown),
             repaired_rows=count,
             measures={**measures, **{f"{key} {_VISIBLE}": one for key, one in shown.items()}},
+            weights=dict.fromkeys((score.id for score in self.scores), float(kept.sum()))
+            if self.pools_frames
+            else {},
         )
 
     def measures(

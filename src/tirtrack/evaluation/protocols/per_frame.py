@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -31,6 +31,8 @@ class PerFrame:
         needs: names of the :class:`FrameFacts` that it cannot do without.
         by_flags: whether absent frames are told by their flags alone, and their boxes are needed.
         plots: plots beside them, for which a row without a box is four zeros.
+        weigh: function of a sequence that gives its weights in the means of scores, by their ids;
+            1 where one is not named.
     """
 
     name: str
@@ -41,6 +43,7 @@ class PerFrame:
     needs: tuple[str, ...] = ()
     by_flags: bool = False
     plots: OnePass | None = None
+    weigh: Callable[[SequenceScores], Mapping[str, float]] = lambda one: {}
     as_stored: bool = field(default=True, init=False)
 
     @property
@@ -82,7 +85,7 @@ class PerFrame:
             values={},
             measures=self.measure(boxes, annotation, facts),
         )
-        own = replace(one, values=self.known_values([one]))
+        own = self.summarised(one)
         if self.plots is None:
             return own
         boxes = np.where(np.isnan(boxes).any(axis=1, keepdims=True), 0.0, boxes)
@@ -93,6 +96,10 @@ class PerFrame:
             values={**own.values, **plots.values},
             measures={**own.measures, **plots.measures},
         )
+
+    def summarised(self, one: SequenceScores) -> SequenceScores:
+        """A sequence with its scores and their weights, by its measures."""
+        return replace(one, values=self.known_values([one]), weights=self.weigh(one))
 
     def known_values(self, sequences: Sequence[SequenceScores]) -> dict[str, float]:
         """The scores of a summary that are defined for these sequences."""

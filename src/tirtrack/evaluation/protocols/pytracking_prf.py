@@ -16,9 +16,11 @@ from tirtrack.evaluation.overlap import overlap, valid_rows
 from tirtrack.evaluation.protocols.base import ScoreDescription, SequenceScores
 from tirtrack.evaluation.protocols.per_frame import PerFrame
 
-F_SCORE = ScoreDescription(id="prf_f", title="presence F", short="F")
-PRECISION = ScoreDescription(id="prf_precision", title="presence precision", short="Pr")
-RECALL = ScoreDescription(id="prf_recall", title="presence recall", short="Re")
+F_SCORE = ScoreDescription(id="prf_f", title="presence F", short="F", is_mean=False)
+PRECISION = ScoreDescription(
+    id="prf_precision", title="presence precision", short="Pr", is_mean=False
+)
+RECALL = ScoreDescription(id="prf_recall", title="presence recall", short="Re", is_mean=False)
 
 
 def overlaps_and_scores(

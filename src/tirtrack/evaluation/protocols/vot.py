@@ -14,7 +14,7 @@ from tirtrack.evaluation.protocols.per_frame import PerFrame
 from tirtrack.evaluation.raster import raster_overlap
 from tirtrack.evaluation.vot_runs import STARTED
 
-EAO = ScoreDescription(id="eao", title="expected average overlap", short="EAO")
+EAO = ScoreDescription(id="eao", title="expected average overlap", short="EAO", is_mean=False)
 ACCURACY = ScoreDescription(id="vot_accuracy", title="accuracy", short="A")
 
 Starting = Callable[[np.ndarray, tuple[int, int] | None], tuple[Start, ...]]
@@ -44,8 +44,9 @@ class PerFrameFromStarts(PerFrame):
         )
         frames = max(one.frames for one in passes)
         visible = max(one.visible_frames for one in passes)
-        whole = replace(passes[0], frames=frames, visible_frames=visible, measures=measures)
-        return replace(whole, values=self.known_values([whole]))
+        return self.summarised(
+            replace(passes[0], frames=frames, visible_frames=visible, measures=measures)
+        )
 
 
 def overlaps_and_marks(

@@ -17,9 +17,11 @@ from tirtrack.evaluation.protocols.per_frame import PerFrame
 from tirtrack.evaluation.raster import raster_overlap
 
 RESOLUTION = 100
-F_SCORE = ScoreDescription(id="lt_f", title="long-term F", short="F")
-PRECISION = ScoreDescription(id="lt_precision", title="long-term precision", short="Pr")
-RECALL = ScoreDescription(id="lt_recall", title="long-term recall", short="Re")
+F_SCORE = ScoreDescription(id="lt_f", title="long-term F", short="F", is_mean=False)
+PRECISION = ScoreDescription(
+    id="lt_precision", title="long-term precision", short="Pr", is_mean=False
+)
+RECALL = ScoreDescription(id="lt_recall", title="long-term recall", short="Re", is_mean=False)
 
 
 def overlaps_and_scores(

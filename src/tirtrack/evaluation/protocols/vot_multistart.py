@@ -68,6 +68,11 @@ def overlap_curve(sequences: Sequence[SequenceScores], *, length: int = LENGTH) 
     return pooled_curve(found)
 
 
+def weights(one: SequenceScores) -> dict[str, float]:
+    """A sequence counts in accuracy by the frames tracked, in robustness by its length."""
+    return {ACCURACY.id: float(sum(end for _, end in runs_of(one))), ROBUSTNESS.id: one.frames}
+
+
 def summary(sequences: Sequence[SequenceScores]) -> dict[str, float]:
     """The scores over sequences: accuracy by frames tracked, robustness by length."""
     tracked, total, overlap = (np.zeros(len(sequences)) for _ in range(3))
@@ -91,5 +96,6 @@ PROTOCOL = PerFrameFromStarts(
     summary=summary,
     absent_rule="as neither lost nor found",
     needs=("size_wh",),
+    weigh=weights,
     starting=anchors,
 )

@@ -39,7 +39,7 @@ FAILURES = ScoreDescription(
     id="failures", title="failures a sequence", short="failures", higher_is_better=False
 )
 RELIABILITY = ScoreDescription(
-    id="vot_reliability", title="chance of 30 frames without failure", short="R"
+    id="vot_reliability", title="chance of 30 frames without failure", short="R", is_mean=False
 )
 
 
@@ -108,5 +108,6 @@ PROTOCOL = PerFrameFromStarts(
     summary=summary,
     absent_rule="as a failure",
     needs=("size_wh", "statuses"),
+    weigh=lambda one: {ACCURACY.id: one.frames, FAILURES.id: one.frames},
     starting=one_supervised_run,
 )

@@ -33,7 +33,9 @@ from tirtrack.evaluation.vot_runs import (
 ROBUSTNESS = ScoreDescription(
     id="legacy_robustness", title="failures per 100 frames", short="R", higher_is_better=False
 )
-LOST = ScoreDescription(id="lost_number", title="failures", short="lost", higher_is_better=False)
+LOST = ScoreDescription(
+    id="lost_number", title="failures", short="lost", higher_is_better=False, is_mean=False
+)
 
 
 def pieces(overlaps: np.ndarray, marks: np.ndarray) -> list[Fragment]:
@@ -43,6 +45,12 @@ def pieces(overlaps: np.ndarray, marks: np.ndarray) -> list[Fragment]:
     points = [point for point in points if point < len(known)]
     found = [Fragment(known[start : end + 1], failed=True) for start, end in pairwise(points)]
     return [*found, Fragment(known[points[-1] :], failed=False)]
+
+
+def weights(one: SequenceScores) -> dict[str, float]:
+    """A sequence counts by its frames, in accuracy by those that are not burnt in."""
+    counted = counted_frames(one.measures["mark"], burn_in=BURN_IN)
+    return {ACCURACY.id: float(counted.sum()), ROBUSTNESS.id: one.frames}
 
 
 def summary(sequences: Sequence[SequenceScores]) -> dict[str, float]:
@@ -75,5 +83,6 @@ PROTOCOL = PerFrameFromStarts(
     summary=summary,
     absent_rule="as a failure",
     needs=("size_wh", "statuses"),
+    weigh=weights,
     starting=one_supervised_run,
 )
