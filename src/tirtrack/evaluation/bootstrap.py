@@ -6,7 +6,7 @@ numbers are resampled together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from tirtrack.evaluation.comparison import Comparison, TrackerResult
 from tirtrack.evaluation.protocols.base import ScoreDescription
-from tirtrack.evaluation.repeats import SequenceValue, averaged, runs_by_tracker
+from tirtrack.evaluation.repeats import SequenceValues, averaged, runs_by_tracker
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
     ScoreDifference,
@@ -29,11 +29,8 @@ from tirtrack.evaluation.statistics import (
 FEWEST_IN_SUBSET = 5
 """Sequences below which the scores of a subset have no interval."""
 _Key = TypeVar("_Key")
-_Cell = TypeVar("_Cell")
-_Difference = tuple[str, str, ScoreDescription, str]  # a and b of a - b, its score and subset
-
-
-_Pair = tuple[SequenceValue, SequenceValue]  # of a and b
+_Difference = tuple[str, str, str, str]  # a and b of a - b, the id of the score, the subset
+_Pair = tuple[SequenceValues, SequenceValues]  # of a and b, of the same sequences
 
 
 class Bootstrap:
@@ -73,24 +70,21 @@ def score_intervals(
         bootstrap: the resamples.
     """
     rows = {
-        (tracker, score.id, subset): {name: values[name] for name in members if name in values}
-        for tracker, by_score in _values(trackers, scores).items()
+        (tracker, score, subset): values.among(members)
+        for tracker, by_score in _values(trackers, [one for one in scores if one.is_mean]).items()
         for score, values in by_score.items()
-        if score.is_mean
-        for subset, members in {"": list(values), **subsets}.items()
+        for subset, members in {"": values.names, **subsets}.items()
     }
-    rows = {key: row for key, row in rows.items() if not key[2] or len(row) >= FEWEST_IN_SUBSET}
+    rows = {
+        key: row for key, row in rows.items() if not key[2] or len(row.names) >= FEWEST_IN_SUBSET
+    }
     found: dict[tuple[str, str, str], ScoreInterval] = {}
-    for (sequences, are_weighted), keys in _alike(rows, _is_weighted).items():
-        values, weights = (
-            np.array([[getattr(one, part) for one in rows[key].values()] for key in keys])
-            for part in ("value", "weight")
-        )
+    for (sequences, are_weighted), keys in _alike({key: (row,) for key, row in rows.items()}):
         intervals = bootstrap_intervals(
-            values,
+            np.stack([rows[key].values for key in keys]),
             bootstrap.counts(sequences),
             groups=bootstrap.units(sequences),
-            weights=weights if are_weighted else None,
+            weights=np.stack([rows[key].weights for key in keys]) if are_weighted else None,
         )
         for (tracker, score, subset), one in zip(keys, intervals, strict=True):
             found[tracker, score, subset] = ScoreInterval(
@@ -105,7 +99,7 @@ def score_differences(
     """Each tracker minus each one before it; whole groups are drawn if there are any."""
     names = list(runs_by_tracker(trackers))
     pairs = [(a, b) for later, a in enumerate(names) for b in names[:later]]
-    return _tested(_paired(trackers, pairs, scores), bootstrap)
+    return _tested(_paired(trackers, pairs, scores), scores, bootstrap)
 
 
 def subset_differences(
@@ -126,94 +120,72 @@ def subset_differences(
     known = result.differences[0]
     resamples = RESAMPLES if known.resamples is None else known.resamples
     rows = {
-        (a, b, score, subset): {name: row[name] for name in members if name in row}
-        for (a, b, score, _), row in _paired(result.trackers, pairs, result.scores).items()
+        (a, b, score, subset): (own.among(members), other.among(members))
+        for (a, b, score, _), (own, other) in _paired(result.trackers, pairs, result.scores).items()
         for subset, members in result.subset_members().items()
     }
-    enough = {key: row for key, row in rows.items() if len(row) >= FEWEST_IN_SUBSET}
-    return _tested(enough, Bootstrap(groups, known.seed or 0, resamples))
+    enough = {key: row for key, row in rows.items() if len(row[0].names) >= FEWEST_IN_SUBSET}
+    return _tested(enough, result.scores, Bootstrap(groups, known.seed or 0, resamples))
 
 
 def _tested(
-    rows: Mapping[_Difference, Mapping[str, _Pair]], bootstrap: Bootstrap
+    rows: Mapping[_Difference, _Pair], scores: Sequence[ScoreDescription], bootstrap: Bootstrap
 ) -> tuple[ScoreDifference, ...]:
-    """The pairs by sequence of each row, compared, with their intervals."""
+    """The pairs of each row compared, with their intervals."""
+    more_is_better = {one.id: one.higher_is_better for one in scores}
     found: dict[_Difference, ScoreDifference] = {}
-    for (sequences, are_weighted), members in _alike(rows, _are_weighted).items():
+    for (sequences, are_weighted), keys in _alike(rows):
         units, counts = bootstrap.units(sequences), bootstrap.counts(sequences)
-        values, weights = (
-            np.array(
-                [
-                    [[getattr(of, part) for of in pair] for pair in rows[one].values()]
-                    for one in members
-                ]
-            )
-            for part in ("value", "weight")
-        )
-        own, others = values[..., 0], values[..., 1]
+        a, b = (np.stack([rows[key][side].values for key in keys]) for side in (0, 1))
         if are_weighted:
+            own, other = (np.stack([rows[key][side].weights for key in keys]) for side in (0, 1))
             tested = paired_ratio_bootstraps(
-                own,
-                others,
-                counts,
-                groups=units,
-                weights_a=weights[..., 0],
-                weights_b=weights[..., 1],
+                a, b, counts, groups=units, weights_a=own, weights_b=other
             )
         else:
-            tested = paired_bootstraps(own - others, counts, groups=units)
+            tested = paired_bootstraps(a - b, counts, groups=units)
         drawn = {"seed": bootstrap.seed, "groups": len(set(units)) if bootstrap.groups else None}
-        for (a, b, score, subset), one in zip(members, tested, strict=True):
-            turned = {} if score.higher_is_better else {"wins": one.losses, "losses": one.wins}
-            named = {"a": a, "b": b, "score": score.id, "subset": subset, **drawn, **turned}
-            found[a, b, score, subset] = one.model_copy(update=named)
-    return tuple(found[one] for one in rows if one in found)
+        for key, one in zip(keys, tested, strict=True):
+            named = dict(zip(("a", "b", "score", "subset"), key, strict=True))
+            turned = {} if more_is_better[key[2]] else {"wins": one.losses, "losses": one.wins}
+            found[key] = one.model_copy(update={**named, **drawn, **turned})
+    return tuple(found[key] for key in rows if key in found)
 
 
 def _paired(
     trackers: Sequence[TrackerResult],
     pairs: Sequence[tuple[str, str]],
     scores: Sequence[ScoreDescription],
-) -> dict[_Difference, dict[str, _Pair]]:
-    """The scores of both trackers of each pair, by sequence that both have, score by score."""
+) -> dict[_Difference, _Pair]:
+    """The scores of both trackers of each pair, of the sequences that both have, score by score."""
     values = _values(trackers, scores)
-    return {
-        (a, b, score, ""): {
-            name: (own, values[b][score][name])
-            for name, own in values[a][score].items()
-            if name in values[b][score]
-        }
-        for a, b in pairs
-        for score in scores
-    }
+    found = {}
+    for a, b in pairs:
+        for score, own in values[a].items():
+            other = values[b][score].among(own.names)
+            found[a, b, score, ""] = (own.among(other.names), other)
+    return found
 
 
 def _values(
     trackers: Sequence[TrackerResult], scores: Sequence[ScoreDescription]
-) -> dict[str, dict[ScoreDescription, dict[str, SequenceValue]]]:
-    """Every tracker's scores by sequence with their weights, averaged over its runs."""
+) -> dict[str, dict[str, SequenceValues]]:
+    """Every tracker's scores by sequence, averaged over its runs, by the ids of the scores."""
     return {
-        name: {score: averaged(runs, score) for score in scores}
+        name: {score.id: averaged(runs, score) for score in scores}
         for name, runs in runs_by_tracker(trackers).items()
     }
 
 
-def _is_weighted(row: Mapping[str, SequenceValue]) -> bool:
-    return any(one.weight != 1 for one in row.values())
-
-
-def _are_weighted(row: Mapping[str, _Pair]) -> bool:
-    return any(a.weight != 1 or b.weight != 1 for a, b in row.values())
-
-
 def _alike(
-    rows: Mapping[_Key, Mapping[str, _Cell]], is_weighted: Callable[[Mapping[str, _Cell]], bool]
-) -> dict[tuple[tuple[str, ...], bool], list[_Key]]:
+    rows: Mapping[_Key, tuple[SequenceValues, ...]],
+) -> Iterator[tuple[tuple[tuple[str, ...], bool], list[_Key]]]:
     """The keys of rows of the same sequences, by these and by whether any has a weight; none of
     empty rows.
     """
     found: dict[tuple[tuple[str, ...], bool], list[_Key]] = {}
-    for key, by_sequence in rows.items():
-        if by_sequence:
-            found.setdefault((tuple(by_sequence), is_weighted(by_sequence)), []).append(key)
-    return found
+    for key, row in rows.items():
+        if row[0].names:
+            are_weighted = any((one.weights != 1).any() for one in row)
+            found.setdefault((row[0].names, are_weighted), []).append(key)
+    yield from found.items()

@@ -23,6 +23,8 @@ def valid_rows(annotation: np.ndarray) -> np.ndarray:
 
 def first_valid_row(annotation: np.ndarray) -> int | None:
     """The row of ``annotation [T,4]`` where a sequence starts; ``None`` if no row is valid."""
+    if len(annotation) and (annotation[0] > 0).all():  # as a rule
+        return 0
     valid = valid_rows(annotation)
     return int(valid.argmax()) if valid.any() else None
 

@@ -5,8 +5,8 @@ Differences between trackers are differences of their means over runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,11 +15,33 @@ from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.statistics import weighted_mean
 
 
-class SequenceValue(NamedTuple):
-    """A tracker's score of one sequence, and the weight of the sequence in the mean."""
+@dataclass(frozen=True)
+class SequenceValues:
+    """A tracker's score of several sequences, and what each weighs in the mean.
 
-    value: float
-    weight: float
+    Attributes:
+        names: names of the sequences.
+        values: ``[n]`` scores.
+        weights: ``[n]`` weights.
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    weights: np.ndarray
+
+    def among(self, names: Sequence[str]) -> SequenceValues:
+        """Those of the named sequences that are there, in the order of ``names``."""
+        if tuple(names) == self.names:
+            return self
+        places = {name: place for place, name in enumerate(self.names)}
+        kept = [places[name] for name in names if name in places]
+        shown = tuple(self.names[place] for place in kept)
+        return SequenceValues(shown, self.values[kept], self.weights[kept])
+
+    @property
+    def mean(self) -> float:
+        """The mean by the weights."""
+        return weighted_mean(self.values, self.weights)
 
 
 def runs_by_tracker(trackers: Sequence[TrackerResult]) -> dict[str, list[TrackerResult]]:
@@ -98,26 +120,12 @@ def mean_over_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     }
 
 
-def averaged(runs: Sequence[TrackerResult], score: ScoreDescription) -> dict[str, SequenceValue]:
+def averaged(runs: Sequence[TrackerResult], score: ScoreDescription) -> SequenceValues:
     """A tracker's score of every sequence that all of its runs have, averaged over them.
 
     Sequences weigh the same where the score of a data set is no mean of theirs.
     """
     values = mean_over_runs([one.by_sequence(score.id) for one in runs])
     weights = mean_over_runs([one.weights_of(score.id) for one in runs])
-    return {
-        name: SequenceValue(value, weights[name] if score.is_mean else 1.0)
-        for name, value in values.items()
-    }
-
-
-def mean_difference(
-    a: Mapping[str, SequenceValue], b: Mapping[str, SequenceValue], names: Iterable[str]
-) -> float:
-    """The mean of ``a`` minus that of ``b`` over some sequences, each by its weights."""
-    listed = list(names)
-    mean_a, mean_b = (
-        weighted_mean(*np.array([one[name] for name in listed], dtype=np.float64).T)
-        for one in (a, b)
-    )
-    return mean_a - mean_b
+    known = [weights[name] if score.is_mean else 1.0 for name in values]
+    return SequenceValues(tuple(values), np.array([*values.values()]), np.array(known))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ BEGUN_BY = "protocol that says where runs begin"
 _BASE_WITHOUT_ENTRY = 1
 _FOLDERS_ABOVE = 3  # RUN/results/TRACKER/SEQUENCE.txt
 _FIRST_BOX_PX = 1.0
-_SAME_PX = 1e-6
+_SAME_PX = 1e-5
 
 
 def read_run(
@@ -37,6 +38,7 @@ def read_run(
     *,
     columns: Columns | None = None,
     base: int | None = None,
+    base_by_run: Callable[[Path], int | None] | None = None,
 ) -> SequenceRun:
     """The run of a sequence in a result file, in the base of the annotation in memory.
 
@@ -45,11 +47,12 @@ def read_run(
         sequence: sequence that was tracked.
         columns: columns of the file, where it does not say them.
         base: base of the file, where neither it nor the annotation says it.
+        base_by_run: :func:`written_base`, or one that remembers its answers (:func:`by_folder`).
 
     Raises:
         DatasetError: the file is damaged, or its columns are ambiguous.
     """
-    written = written_base(path)
+    written = (base_by_run or written_base)(path)
     if columns is None and written is None and path.suffix != ".mat":
         columns = _columns(path, sequence)
     shift = sequence.base - _first_known(base, written, sequence.file_base)
@@ -86,6 +89,19 @@ def written_base(path: Path) -> int | None:
     return next(
         (base for folder in _above(path) if (base := _base_of_run(folder)) is not None), None
     )
+
+
+def by_folder() -> Callable[[Path], int | None]:
+    """:func:`written_base`, which is asked once for each folder while the function is in use."""
+    known: dict[Path, int | None] = {}
+
+    def base(path: Path) -> int | None:
+        key = path if path.is_symlink() else path.parent
+        if key not in known:
+            known[key] = written_base(path)
+        return known[key]
+
+    return base
 
 
 def written_experiment(path: Path) -> str | None:
@@ -131,7 +147,7 @@ def seems_moved(track: SequenceRun, sequence: LabelledSequence) -> int:
     if start is None or len(track.boxes) == 0:
         return 0
     off = track.boxes[0] - sequence.annotation[start]
-    steps = (step for step in (-1, 1) if np.allclose(off, [step, step, 0, 0], atol=_SAME_PX))
+    steps = (step for step in (-1, 1) if (np.abs(off - [step, step, 0, 0]) <= _SAME_PX).all())
     return next(steps, 0)
 
 

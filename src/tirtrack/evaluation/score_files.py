@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from tirtrack.evaluation.protocols import LengthMode, get
 from tirtrack.evaluation.protocols.one_pass import with_length
 from tirtrack.evaluation.result_files import (
     base_of_result,
+    by_folder,
     read_run,
     seems_moved,
     written_experiment,
@@ -199,9 +200,12 @@ def read_runs(
     runs: list[Runs] = []
     faults: list[DatasetError] = []
     without_box: list[str] = []
+    base_by_run = by_folder()
     for name, files in trackers:
         read = {
-            sequence.name: _read(file, sequence, columns=columns, base=base, length=length)
+            sequence.name: _read(
+                file, sequence, columns=columns, base=base, base_by_run=base_by_run, length=length
+            )
             for stem, file in files.items()
             for sequence in by_name[stem]
         }
@@ -247,11 +251,12 @@ def _read(
     *,
     columns: Columns | None,
     base: int | None,
+    base_by_run: Callable[[Path], int | None],
     length: LengthMode,
 ) -> SequenceRun | DatasetError:
     """The run in a file, with as many rows as are annotated, or why it cannot be scored."""
     try:
-        track = read_run(file, sequence, columns=columns, base=base)
+        track = read_run(file, sequence, columns=columns, base=base, base_by_run=base_by_run)
         if len(track.boxes):
             rows = len(sequence) - (first_valid_row(sequence.annotation) or 0)
             last = f"{file}, row {min(len(track.boxes), rows + 1)}"
@@ -314,6 +319,8 @@ def _without_box(
 
 def _row_without_box(track: SequenceRun, sequence: LabelledSequence) -> str:
     """The first row with NaN where the tracker ran, counted from 1; empty if there is none."""
+    if not np.isnan(track.boxes).any():
+        return ""
     rows = np.isnan(track.boxes).any(axis=1) & ~np.isin(track.statuses, (FAILED, SKIPPED))
     if not rows.any():
         return ""

@@ -6,7 +6,7 @@ Serves both ``evaluate`` (runs just made) and ``score`` (runs read from files).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -334,7 +334,9 @@ def _score_tracker(
     ]
     if not present:
         return None
-    scored = [_score_passes(passes, protocol, length=length) for _, passes in present]
+    # asked once: a protocol of many attributes takes its time to be known as one
+    together = protocol.together if isinstance(protocol, StartsProtocol) else None
+    scored = [_score_passes(one, protocol, together, length=length) for _, one in present]
     average = protocol.average(scored)
     every = [one for _, passes in present for one in passes]
     overlaps = [[_overlaps(*one) for one in passes] for _, passes in present]
@@ -365,7 +367,7 @@ def _score_tracker(
                 sequence,
                 passes,
                 groups.get(sequence.name, ""),
-                None if isinstance(protocol, StartsProtocol) else failures(*row[0]),
+                None if together is not None else failures(*row[0]),
             )
             for one, (sequence, passes), row in zip(scored, present, overlaps, strict=True)
         ],
@@ -380,12 +382,16 @@ def _passes(runs: Runs, starts: Sequence[LabelledSequence]) -> list[_Pass]:
 
 
 def _score_passes(
-    passes: Sequence[_Pass], protocol: EvaluationProtocol, *, length: LengthMode
+    passes: Sequence[_Pass],
+    protocol: EvaluationProtocol,
+    together: Callable[[Sequence[SequenceScores]], SequenceScores] | None,
+    *,
+    length: LengthMode,
 ) -> SequenceScores:
-    """The scores of a sequence: the average of its starts."""
+    """The scores of a sequence: the average of its starts, or those of all ``together``."""
     scored = [_score_pass(start, track, protocol, length=length) for start, track in passes]
-    if isinstance(protocol, StartsProtocol):
-        return protocol.together(scored)
+    if together is not None:
+        return together(scored)
     if len(scored) == 1:
         return scored[0]
     average = protocol.average(scored)
@@ -505,6 +511,8 @@ def _quality(
 
     The overlap is that with the annotated box, wherever it lies; absent frames count as wrong.
     """
+    if not any(np.isfinite(track.scores).any() for _, track in present):
+        return None
     scores, overlaps, targets = [], [], []
     for (_, track), (overlapping, has_target) in zip(present, measured, strict=True):
         rows = len(overlapping)

@@ -70,6 +70,8 @@ def starts_of(sequence: LabelledSequence, starts: Starts) -> tuple[LabelledSeque
     Raises:
         DatasetError: it is too short for the rule of the protocol.
     """
+    if starts == 1:
+        return (sequence,)
     if not isinstance(starts, int):
         return _by_rule(sequence, starts)
     later = list(start_rows(sequence.annotation, starts).items())[1:]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from tirtrack.evaluation.bootstrap import FEWEST_IN_SUBSET
 from tirtrack.evaluation.comparison import TrackerResult
 from tirtrack.evaluation.protocols.base import ScoreDescription
-from tirtrack.evaluation.repeats import averaged, mean_difference
+from tirtrack.evaluation.repeats import averaged
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.content import EvaluationSection
 from tirtrack.report.published import PublishedRow, published_rows, published_sequences
@@ -283,9 +283,9 @@ def _subset_differences(section: EvaluationSection, score: ScoreDescription) -> 
     for pair in section.compared:
         a, b = (averaged(section.result.runs_of(name), score) for name in pair)
         for subset, names in members.items():
-            both = [name for name in names if name in a and name in b]
+            both = b.among(a.among(names).names).names
             found = known.get((*pair, subset))
-            mean = mean_difference(a, b, both) if both else None
+            mean = a.among(both).mean - b.among(both).mean if both else None
             rows.append(
                 (
                     Cell(subset or "(no part)"),

@@ -10,16 +10,16 @@ independent) are in :attr:`Verdict.cautions`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+import numpy as np
 
 from tirtrack.evaluation.comparison import Comparison
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.repeats import (
-    SequenceValue,
+    SequenceValues,
     averaged,
-    mean_difference,
     paired_differences,
 )
 from tirtrack.evaluation.statistics import ScoreDifference
@@ -175,25 +175,26 @@ def _cautions(result: Comparison, d: ScoreDifference, outcome: Outcome) -> tuple
             f"{counted(d.drawn, result.unit)} only: a percentile interval over so few is too "
             "narrow, and a small effect cannot be seen."
         )
-    a, b = (averaged(result.runs_of(name), result.score(d.score)) for name in (d.a, d.b))
-    if d.n > 1:
-        cautions += _leaning(a, b, d.mean)
+    own, other = (averaged(result.runs_of(name), result.score(d.score)) for name in (d.a, d.b))
+    a, b = own.among(other.names), other.among(own.names)
+    if len(a.names) > 1:
+        cautions += _leaning(a, b.among(a.names), d.mean)
     if outcome in (Outcome.BETTER, Outcome.WORSE):
         cautions += _other_side(result, d, outcome)
     return tuple(cautions)
 
 
-def _leaning(
-    a: Mapping[str, SequenceValue], b: Mapping[str, SequenceValue], mean: float
-) -> list[str]:
+def _leaning(a: SequenceValues, b: SequenceValues, mean: float) -> list[str]:
     """Whether one sequence makes the mean."""
-    rows = {name: one.value - b[name].value for name, one in a.items() if name in b}
-    name = max(rows, key=lambda key: abs(rows[key]) * a[key].weight)
-    rest = mean_difference(a, b, [key for key in rows if key != name])
+    differences = a.values - b.values
+    place = int(np.argmax(np.abs(differences) * a.weights))
+    name, leaning = a.names[place], float(differences[place])
+    others = [key for key in a.names if key != name]
+    rest = a.among(others).mean - b.among(others).mean
     if abs(mean) < 5e-4 or abs(mean - rest) < RESTS_ON_ONE * abs(mean):
         return []
     return [
-        f"The mean leans on one sequence: {name} changes by {signed(rows[name])}, and without it "
+        f"The mean leans on one sequence: {name} changes by {signed(leaning)}, and without it "
         f"the mean is {signed(rest)}."
     ]
 
