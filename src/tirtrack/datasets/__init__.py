@@ -162,8 +162,6 @@ def opened(
 
 def _find(name_or_dir: str) -> Path:
     """The folder; a named data set is rendered when it is first asked for."""
-    from tirtrack.synthetic import cached_world
-
     if not name_or_dir:
         raise DatasetError(
             "the data set's name is empty", fix="give a folder, or a name (`tirtrack data list`)"
@@ -178,6 +176,8 @@ def _find(name_or_dir: str) -> Path:
             "give the folder of the data set, or --annotation FILE --frames FOLDER|VIDEO",
         )
     if name_or_dir in NAMED:
+        from tirtrack.synthetic import cached_world  # takes its time to be imported
+
         return cached_world("demo") / NAMED[name_or_dir]
     near = did_you_mean(name_or_dir, dataset_names())
     raise DatasetError(

@@ -111,8 +111,8 @@ def paired_differences(
 
 def mean_over_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Mean of each sequence that all runs have; empty without a run."""
-    if not runs:
-        return {}
+    if len(runs) < 2:
+        return dict(runs[0]) if runs else {}
     return {
         name: sum(run[name] for run in runs) / len(runs)
         for name in runs[0]
