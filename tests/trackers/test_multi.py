@@ -12,12 +12,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack.boxes import Box, iou
 from tirtrack.errors import FrameError, RequestError, StreamChangedError
+from tirtrack.trackers import siamese
 from tirtrack.trackers.base import Reason, Status
 from tirtrack.trackers.box_refinement import Climb
 from tirtrack.trackers.dimp import Improvement
-from tirtrack.trackers.engines import GraphEngine
+from tirtrack.trackers.frame_gate import FrameGate
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.multi import MultiTracker
+from tirtrack.trackers.siamese_localisation import localise
 from tirtrack.trackers.state_file import load_state, save_state
 
 WIDTH, HEIGHT, FRAMES = 320, 256, 51
@@ -105,20 +107,103 @@ def test_targets_in_threads_are_as_trackers_alone_to_the_bit(engine, threads, fr
         assert list(together.update(frame).values()) == [one.update(frame) for one in alone]
 
 
-def test_targets_are_followed_at_the_same_time(prototype, frames, monkeypatch):
-    both_are_here = threading.Barrier(2, timeout=60)
-    tracker = MultiTracker(prototype, threads=2)
-    for k in range(2):
-        tracker.add(k, place(k, 0), frames[0])
-    search = GraphEngine.search
+@pytest.fixture
+def in_threads(frames, monkeypatch):
+    """Makes targets in two threads, and their engine; ``beside(template)`` is called by each thread
+    that is about to run the network for one of them.
+    """
 
-    def waiting(engine, template, patch):
+    def make(beside):
+        prototype = load_tracker("nano-tir")
+        run = prototype.engine._search_grey
+
+        def runner(inputs):
+            beside(inputs["template"][0])
+            return run(inputs)
+
+        monkeypatch.setitem(vars(prototype.engine), "_search_grey", runner)
+        return of_four(prototype, frames, threads=2), prototype.engine
+
+    return make
+
+
+def test_networks_of_targets_run_at_the_same_time_in_the_callers_thread_too(in_threads, frames):
+    both_are_here, here = threading.Barrier(2, timeout=60), set()
+
+    def beside(template):
+        here.add(threading.current_thread())
         both_are_here.wait()
-        return search(engine, template, patch)
 
-    monkeypatch.setattr(GraphEngine, "search", waiting)
+    tracker, _ = in_threads(beside)
     states = tracker.update(frames[1])
     assert {state.status for state in states.values()} == {Status.TRACKING}
+    assert len(here) == 2
+    assert threading.current_thread() in here
+
+
+def test_targets_take_turns_with_all_but_the_network(in_threads, frames, monkeypatch):
+    holds = []
+
+    def holds_turn():
+        return engine.turn._holder == threading.get_ident()
+
+    def localised(*given, **more):
+        holds.append(holds_turn())
+        return localise(*given, **more)
+
+    monkeypatch.setattr(siamese, "localise", localised)
+    tracker, engine = in_threads(lambda template: holds.append(not holds_turn()))
+    tracker.update(frames[1])
+    assert holds == [True] * 8
+
+
+def test_a_slow_target_holds_up_no_other(in_threads, frames):
+    slow, others = [], threading.Semaphore(0)
+
+    def beside(template):
+        if not np.array_equal(template, slow[0]):
+            others.release()
+            return
+        for _ in range(3):
+            assert others.acquire(timeout=60)
+
+    tracker, _ = in_threads(beside)
+    slow.append(tracker.state_dict()["targets"][0]["tracker"]["model"]["template"])
+    states = tracker.update(frames[1])
+    assert {state.status for state in states.values()} == {Status.TRACKING}
+
+
+def test_what_goes_wrong_in_a_thread_stays_with_its_target(in_threads, frames, alone):
+    broken = []
+
+    def beside(template):
+        if np.array_equal(template, broken[0]):
+            raise ZeroDivisionError("this one alone")
+
+    tracker, engine = in_threads(beside)
+    broken.append(tracker.state_dict()["targets"][1]["tracker"]["model"]["template"])
+    for t in range(1, 4):
+        states = tracker.update(frames[t])
+        assert states[1].diagnostics == {"failure": "this one alone"}
+        assert [states[k] for k in (0, 2, 3)] == [alone[k][t - 1] for k in (0, 2, 3)]
+    assert engine.turn._holder is None
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_target_in_threads_meets_the_frame_that_changes_the_stream(
+    prototype, frames, threads, monkeypatch
+):
+    tracker = of_four(prototype, frames, threads=threads)
+    tracker.update(frames[1][:-2])
+    met, check = [], FrameGate.check
+    monkeypatch.setattr(
+        FrameGate,
+        "check",
+        lambda gate, *given, **more: met.append(gate) or check(gate, *given, **more),
+    )
+    with pytest.raises(StreamChangedError):
+        tracker.update(frames[2][:-2])
+    assert len({id(gate) for gate in met}) == 4
 
 
 def test_no_threads_are_refused(prototype):

@@ -7,10 +7,13 @@ frame.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -62,6 +65,40 @@ class SiameseEngine(Protocol):
         """The maps of the features ``[C,16,16]`` of one search patch, for a template."""
 
 
+class Turn:
+    """One thread at a time holds it, ``with`` it, and gives it up while a network runs.
+
+    Python's interpreter lock lets one thread run at a time anyway, but numpy drops it in each call
+    on a large array: two threads that each follow a target in Python change places at every one,
+    and each change costs more than such a call. Threads that take turns change only at networks.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+
+    def __enter__(self) -> Self:
+        self._lock.acquire()
+        self._holder = threading.get_ident()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._holder = None
+        self._lock.release()
+
+    @contextmanager
+    def given_up(self) -> Iterator[None]:
+        """Leave it to other threads meanwhile, if the calling thread holds it."""
+        if self._holder != threading.get_ident():
+            yield
+            return
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
+
 class GraphEngine:
     """Graphs on the CPU, run by ONNX Runtime or OpenVINO; each is opened when it is first needed.
     Several threads may call it at the same time.
@@ -70,11 +107,15 @@ class GraphEngine:
         graphs: graphs of weights of the Siamese family.
         runtime: runtime of all of them.
         threads: threads of one network call (see :func:`tirtrack.weights.runtimes.session`).
+
+    Attributes:
+        turn: turn that threads may hold around all that they do with this engine.
     """
 
     def __init__(self, graphs: Graphs, runtime: Runtime = "onnx", *, threads: int = 1) -> None:
         logits, _ = graphs.example("search")[1]
         self.cells = logits.shape[-1]
+        self.turn = Turn()
         self._open = partial(graphs.runner, runtime=runtime, threads=threads)
 
     def template(self, patch: np.ndarray) -> np.ndarray:
@@ -84,18 +125,24 @@ class GraphEngine:
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
         """See :meth:`SiameseEngine.search`."""
         run = self._search_grey if patch.ndim == 2 else self._search
-        logits, ltrb = run({"template": template[None], "patch": as_levels(patch)})
+        inputs = {"template": template[None], "patch": as_levels(patch)}
+        with self.turn.given_up():
+            logits, ltrb = run(inputs)
         return Maps(logits[0], ltrb[0])
 
     def features(self, patches: np.ndarray) -> np.ndarray:
         """See :meth:`SiameseEngine.features`."""
-        (features,) = self._features({"patches": as_levels(_coloured(patches))})
+        inputs, run = {"patches": as_levels(_coloured(patches))}, self._features
+        with self.turn.given_up():
+            (features,) = run(inputs)
         return features
 
     def compare(self, template: np.ndarray, features: np.ndarray) -> Maps:
         """See :meth:`SiameseEngine.compare`."""
         inputs = {"template": template[None], "features": features[None]}
-        logits, ltrb = self._head(inputs)
+        run = self._head
+        with self.turn.given_up():
+            logits, ltrb = run(inputs)
         return Maps(logits[0], ltrb[0])
 
     @cached_property

@@ -10,6 +10,7 @@ learn), and an error in one does not affect the others.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from tirtrack.trackers.base import (
     Status,
     TrackState,
 )
-from tirtrack.trackers.engines import GraphEngine
+from tirtrack.trackers.engines import GraphEngine, Turn
 from tirtrack.trackers.steps import Steps, together
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,8 @@ class MultiTracker:
         self._prototype = prototype
         self._batched = batched
         self._staggered = staggered
-        self._threads = ThreadPoolExecutor(threads or processors(), "target")
+        self._others = (threads or processors()) - 1  # threads beside the caller's
+        self._pool = ThreadPoolExecutor(max(self._others, 1), "target")
         self._frames = 0
         self._targets: dict[TargetId, _Target] = {}
 
@@ -203,7 +205,7 @@ class MultiTracker:
         following = [one for one in self._targets.values() if not (one.is_waiting or one.failure)]
         states: dict[int, TrackState | None]
         if len(following) > 1 and isinstance(self._prototype.engine, GraphEngine):
-            states = self._at_the_same_time(following, frame)
+            states = self._at_the_same_time(following, frame, self._prototype.engine.turn)
         elif len(following) > 1 and self._batched:
             states = self._together(following, frame)
         else:
@@ -292,14 +294,37 @@ class MultiTracker:
         return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
     def _at_the_same_time(
-        self, targets: Sequence[_Target], frame: np.ndarray
+        self, targets: Sequence[_Target], frame: np.ndarray, turn: Turn
     ) -> dict[int, TrackState | None]:
-        """States by ``id`` of the target, in threads, all of which have ended."""
-        running = [
-            self._threads.submit(one.attempt, partial(one.tracker.update, frame)) for one in targets
-        ]
-        wait(running)
-        return {id(one): step.result() for one, step in zip(targets, running, strict=True)}
+        """States by ``id`` of the target, in threads that have all ended. The caller's is one of
+        them; each other is woken once a frame, and each takes the next target when it is free.
+
+        Raises:
+            StreamChangedError: the stream changed; every target has met its frame.
+        """
+        states: dict[int, TrackState | None] = {}
+        changes: list[StreamChangedError] = []
+        helpers = min(self._others, len(targets) - 1)
+        rest = deque([*targets, *[None] * (helpers + 1)])  # a None ends a thread
+
+        def follow() -> None:
+            while (target := rest.popleft()) is not None:
+                try:
+                    with turn:
+                        states[id(target)] = target.attempt(partial(target.tracker.update, frame))
+                except StreamChangedError as error:
+                    changes.append(error)
+
+        running = [self._pool.submit(follow) for _ in range(helpers)]
+        try:
+            follow()
+        finally:
+            wait(running)
+        for one in running:
+            one.result()
+        if changes:
+            raise changes[0]
+        return states
 
     def _together(
         self, targets: Iterable[_Target], frame: np.ndarray
