@@ -75,6 +75,10 @@ class PairsError(RequestError):
     """A source of RGB-TIR pairs is missing, empty, or does not match up."""
 
 
+class EngineError(RunError):
+    """An engine cannot run a network on this machine."""
+
+
 class StorageError(RunError):
     """A file could not be written."""
 

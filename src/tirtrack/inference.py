@@ -16,7 +16,7 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
-from tirtrack.errors import RequestError, RunError
+from tirtrack.errors import EngineError, RequestError
 
 NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
 _OPENVINO_CONVERSION = "openvino.tools.ovc"
@@ -50,7 +50,7 @@ def openvino() -> Any:
 
     Raises:
         RequestError: it is not installed.
-        RunError: it is installed, but cannot be imported.
+        EngineError: it is installed, but cannot be imported.
     """
     if not has_openvino():
         raise RequestError(
@@ -61,7 +61,7 @@ def openvino() -> Any:
         with _without(_OPENVINO_CONVERSION):
             import openvino
     except ImportError as error:
-        raise RunError(
+        raise EngineError(
             f"openvino cannot be imported ({error})",
             fix="choose the engine onnx, or install openvino anew",
         ) from error

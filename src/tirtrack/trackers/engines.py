@@ -119,12 +119,15 @@ class GraphEngine:
         self._open = partial(graphs.runner, runtime=runtime, threads=threads)
 
     def template(self, patch: np.ndarray) -> np.ndarray:
-        """See :meth:`SiameseEngine.template`."""
+        """See :meth:`SiameseEngine.template`; opens the graph of the searches that follow too, so
+        that an engine that cannot do so fails before the first of them.
+        """
+        self._search_of(patch)
         return np.asarray(self.features(patch[None])[0])
 
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
         """See :meth:`SiameseEngine.search`."""
-        run = self._search_grey if patch.ndim == 2 else self._search
+        run = self._search_of(patch)
         inputs = {"template": template[None], "patch": as_levels(patch)}
         with self.turn.given_up():
             logits, ltrb = run(inputs)
@@ -144,6 +147,9 @@ class GraphEngine:
         with self.turn.given_up():
             logits, ltrb = run(inputs)
         return Maps(logits[0], ltrb[0])
+
+    def _search_of(self, patch: np.ndarray) -> Runner:
+        return self._search_grey if patch.ndim == 2 else self._search
 
     @cached_property
     def _features(self) -> Runner:

@@ -21,7 +21,13 @@ import numpy as np
 
 from tirtrack.boxes import Box, check_sides
 from tirtrack.devices import processors
-from tirtrack.errors import RequestError, StreamChangedError, did_you_mean
+from tirtrack.errors import (
+    EngineError,
+    RequestError,
+    StreamChangedError,
+    TirtrackError,
+    did_you_mean,
+)
 from tirtrack.trackers.base import (
     Candidate,
     Origin,
@@ -56,11 +62,12 @@ class _Target:
         """The result of a step; ``None`` after an error, which affects this target only.
 
         Raises:
-            StreamChangedError: the stream changed, which affects all targets.
+            StreamChangedError, EngineError: the stream changed or the engine failed, which affects
+                all targets.
         """
         try:
             return step()
-        except StreamChangedError:
+        except (StreamChangedError, EngineError):
             raise
         except Exception as error:  # whatever it is, the other targets continue
             logger.exception("a target failed and is tracked no further")
@@ -201,6 +208,7 @@ class MultiTracker:
 
         Raises:
             StreamChangedError: the frames have another size or number type now.
+            EngineError: the engine cannot run the network.
         """
         following = [one for one in self._targets.values() if not (one.is_waiting or one.failure)]
         states: dict[int, TrackState | None]
@@ -300,10 +308,11 @@ class MultiTracker:
         them; each other is woken once a frame, and each takes the next target when it is free.
 
         Raises:
-            StreamChangedError: the stream changed; every target has met its frame.
+            StreamChangedError, EngineError: the stream changed or the engine failed; every target
+                has met the frame.
         """
         states: dict[int, TrackState | None] = {}
-        changes: list[StreamChangedError] = []
+        errors: list[TirtrackError] = []
         helpers = min(self._others, len(targets) - 1)
         rest = deque([*targets, *[None] * (helpers + 1)])  # a None ends a thread
 
@@ -312,8 +321,8 @@ class MultiTracker:
                 try:
                     with turn:
                         states[id(target)] = target.attempt(partial(target.tracker.update, frame))
-                except StreamChangedError as error:
-                    changes.append(error)
+                except (StreamChangedError, EngineError) as error:
+                    errors.append(error)
 
         running = [self._pool.submit(follow) for _ in range(helpers)]
         try:
@@ -322,8 +331,8 @@ class MultiTracker:
             wait(running)
         for one in running:
             one.result()
-        if changes:
-            raise changes[0]
+        if errors:
+            raise errors[0]
         return states
 
     def _together(

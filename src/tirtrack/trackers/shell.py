@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import numpy as np
 
 from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
-from tirtrack.errors import FrameError, RunError
+from tirtrack.errors import EngineError, FrameError, RunError
 from tirtrack.trackers.base import XY, Candidate, Engine, Origin, Reason, Status, TrackState
 from tirtrack.trackers.belief import Belief, LossRule
 from tirtrack.trackers.family import BoxPlace, Cut, Located, M, P, TrackerSettings
@@ -373,8 +373,8 @@ class TrackerShell(ABC, Generic[P, M]):
             numbers = yield from in_steps(self.learn(located))
             if request.levels is not None:
                 located = self._after_gap(request.levels, request.cut, located)
-        except RunError:
-            if not self.loss.safe:
+        except RunError as error:
+            if isinstance(error, EngineError) or not self.loss.safe:
                 raise
             lost = replace(self.belief, status=Status.LOST, score=0.0)
             return self._report_unmeasured(lost, lost.trusted, Reason.NOT_FINITE)
@@ -402,6 +402,8 @@ class TrackerShell(ABC, Generic[P, M]):
         """The target around any place; ``None``: the network gave numbers that are not finite."""
         try:
             return alone(in_steps(self.locate(self.cut(levels, place))))
+        except EngineError:
+            raise
         except RunError:
             return None
 

@@ -24,12 +24,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tirtrack.addresses import without_secrets
 from tirtrack.boxes import Box, check_first_box
-from tirtrack.errors import FrameError, RequestError, RunError, StorageError, TirtrackError
+from tirtrack.errors import (
+    EngineError,
+    FrameError,
+    RequestError,
+    RunError,
+    StorageError,
+    TirtrackError,
+)
 from tirtrack.files import fingerprint, new_folder, sha256, write_text
 from tirtrack.identity import versions
 from tirtrack.inputs import is_on_network, stream_name
@@ -68,6 +76,10 @@ from tirtrack.tracking.track_summary import (
     TrackSummary,
 )
 from tirtrack.valid_pixels import doubtful_value, masked_note, valid_mask
+from tirtrack.weights.engine_choice import REFERENCE, set_aside
+
+if TYPE_CHECKING:
+    from tirtrack.weights.runtimes import GraphEngineName
 
 _log = logging.getLogger(__name__)
 
@@ -131,8 +143,9 @@ def track(
         out: output folder; ``None``: nothing is written.
         preset: preset of online settings; ``None``: the one that the weights name.
         engine: engine by its name, as for :func:`tirtrack.load`; ``None``: for
-            Siamese networks the fastest that passed its check on this machine, with the preset
-            ``published`` ``onnx``; for others ``torch``.
+            Siamese networks the fastest that passed its check on this machine, ``onnx`` if that
+            cannot begin, with the preset ``published`` ``onnx``; for others ``torch``. No run
+            changes its engine after the first frame.
         overrides: settings that differ from the preset.
         seed: seed of all random draws.
         redetect: whether to search the whole frame for a lost target.
@@ -165,16 +178,28 @@ def track(
             check_first_box(one, info.width, info.height)
         if info.no_data is not None:
             overrides = {**(overrides or {}), "no_data": info.no_data}
-        tracker, identity = _load(
-            weights, preset, engine, overrides, seed, redetect=redetect, device=device
-        )
-        first = found.first()
-        began_s = time.perf_counter()
+        first_frame = cache(found.first)  # not before the weights are found to be good
+
+        def begun(name: str) -> tuple[_Session, list[TrackedFrame], dict[str, Any]]:
+            tracker, identity = _load(
+                weights, preset, name, overrides, seed, redetect=redetect, device=device
+            )
+            first, began_s = first_frame(), time.perf_counter()
+            try:
+                targets, rows = _begin(tracker, first, box)
+            except FrameError as error:
+                raise _with_better_start(error, source, first, info, options) from error
+            return _Session(targets, tracker_s=time.perf_counter() - began_s), rows, identity
+
+        name = engine or _automatic_engine(weights, preset, device)
         try:
-            targets, rows = _begin(tracker, first, box)
-        except FrameError as error:
-            raise _with_better_start(error, source, first, info, options) from error
-        session = _Session(targets, tracker_s=time.perf_counter() - began_s)
+            session, rows, identity = begun(name)
+        except EngineError as error:
+            if engine is not None:
+                raise
+            _set_aside(weights, name, error)
+            session, rows, identity = begun(REFERENCE)
+        first = first_frame()
         session.note_masked(first, info.no_data)
         doubtful = _doubtful(first, info.no_data)
         folder = None if out is None else _result_folder(Path(out), force=force)
@@ -193,6 +218,8 @@ def track(
         except StorageError as error:
             failure = error
     failure = failure or session.failure
+    if engine is None and isinstance(failure, EngineError):
+        _set_aside(weights, identity["engine"], failure)  # from the next run on
     request = {**identity, **_as_plain(box), **_given(options), "start": start, "end": end}
     run = _finish(source, info, request, recorder, session, Ending.FAILED if failure else ending,
                   options=options, failure=failure, command=command, doubtful=doubtful,
@@ -286,10 +313,24 @@ def source_name(source: Source) -> str:
     return next((name for name in names if name and name.lower() not in _GENERIC), "source")
 
 
+def _automatic_engine(weights: str | Path, preset: str | None, device: str) -> str:
+    from tirtrack.trackers.loading import automatic_engine
+    from tirtrack.weights import store
+
+    return automatic_engine(store.find(weights), preset=preset, device=device)
+
+
+def _set_aside(weights: str | Path, engine: str, error: EngineError) -> None:
+    """Never choose an engine again that failed as the automatic one."""
+    from tirtrack.weights import store
+
+    set_aside(store.find(weights), cast("GraphEngineName", engine), error)
+
+
 def _load(
     weights: str | Path,
     preset: str | None,
-    engine: str | None,
+    engine: str,
     overrides: Mapping[str, Any] | None,
     seed: int,
     *,
@@ -297,12 +338,11 @@ def _load(
     device: str,
 ) -> tuple[Tracker, dict[str, Any]]:
     """The tracker, and the values that identify it."""
-    from tirtrack.trackers.loading import automatic_engine, engine_identity, load
+    from tirtrack.trackers.loading import engine_identity, load
     from tirtrack.weights import store
 
     path = store.find(weights)
     card = store.card_of(path)
-    engine = engine or automatic_engine(path, preset=preset, device=device)
     tracker = load(
         path,
         preset=preset,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tirtrack.cache import cache_folder, find_value, keep_value
-from tirtrack.errors import RunError
+from tirtrack.errors import EngineError, RunError
 from tirtrack.inference import has_openvino, openvino
 from tirtrack.weights import int8
 from tirtrack.weights.graphs import FORMAT, Graphs, check_runtime, graphs_of_file, hash_of_file
@@ -116,9 +116,23 @@ def engine_trials(graphs: Graphs) -> dict[GraphEngineName, EngineTrial]:
     trials = _try(graphs)
     if kept := _kept_trials(graphs.weights_hash):
         return kept  # of another process that began at the same time: both take one engine
-    text = json.dumps({engine: asdict(trial) for engine, trial in trials.items()})
-    keep_value("graphs", _identity(graphs.weights_hash), text)
+    _keep_trials(graphs.weights_hash, trials)
     return trials
+
+
+def set_aside(path: Path, engine: GraphEngineName, error: EngineError) -> None:
+    """Keep that an engine failed after its trial, so that it is not chosen again for these weights
+    on this machine; said by a warning.
+
+    Args:
+        path: path of the weights.
+        engine: engine that failed.
+        error: its error.
+    """
+    weights_hash = hash_of_file(path)
+    failed = EngineTrial(runtime_version(runtime_of(engine)), error.what)
+    _keep_trials(weights_hash, {**_kept_trials(weights_hash), engine: failed})
+    _say_unused(engine, error)
 
 
 def checked_graphs(path: Path, engine: GraphEngineName) -> Graphs:
@@ -198,9 +212,13 @@ def _fault(graphs: Graphs, engine: Runtime) -> str | None:
     try:
         check_runtime(graphs, engine)
     except RunError as error:
-        logger.warning("the engine %s is not used with these weights: %s", engine, error.what)
+        _say_unused(engine, error)
         return error.what
     return None
+
+
+def _say_unused(engine: GraphEngineName, error: RunError) -> None:
+    logger.warning("the engine %s is not used with these weights: %s", engine, error.what)
 
 
 def _times_ms(
@@ -231,6 +249,11 @@ def _time_ms(call: Callable[[], Any]) -> float:
     for _ in range(_CALLS):
         call()
     return (time.process_time() - begin) / _CALLS * 1e3
+
+
+def _keep_trials(weights_hash: str, trials: Mapping[GraphEngineName, EngineTrial]) -> None:
+    text = json.dumps({engine: asdict(trial) for engine, trial in trials.items()})
+    keep_value("graphs", _identity(weights_hash), text)
 
 
 def _kept_trials(weights_hash: str) -> dict[GraphEngineName, EngineTrial]:

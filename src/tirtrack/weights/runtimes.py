@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tirtrack import files
-from tirtrack.errors import RunError, StorageError
+from tirtrack.errors import EngineError, StorageError
 from tirtrack.inference import onnxruntime, openvino
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def open_graph(runtime: Runtime, graph: bytes, *, folder: Path, threads: int = 1
 
     Raises:
         RequestError: the runtime is not installed.
-        RunError: the runtime cannot run the graph on this processor.
+        EngineError: the runtime cannot run the graph on this processor.
     """
     if runtime == "onnx":
         return partial(session(graph, threads=threads).run, None)
@@ -188,11 +188,11 @@ def _as_run_errors() -> Iterator[None]:
     """Faults of OpenVINO as an error of one sentence."""
     try:
         yield
+    except EngineError:
+        raise
     except RuntimeError as error:
-        if isinstance(error, RunError):
-            raise
         lines = [line for line in str(error).splitlines() if line.strip()]
-        raise RunError(
+        raise EngineError(
             f"openvino cannot run this graph on this processor ({lines[-1] if lines else error})",
             fix="choose the engine onnx",
         ) from error
