@@ -67,7 +67,9 @@ class Tracked:
 
 def main() -> None:
     """Gather, fit, check, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fit_calibration", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("weights")
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--frames", type=int, default=300, help="at most so many of a sequence")

@@ -6,6 +6,7 @@ It is run with the package of either revision, so it imports of the package what
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -14,10 +15,14 @@ from typing import Any
 from benchmarks.moving_target import FRAMES, first_box, moving_target
 from tirtrack.trackers.loading import load_tracker
 
+COMMAND = "python -m benchmarks.one_revision"
+
 
 def main() -> None:
-    """Serve rounds until the input ends; the argument is a JSON object."""
-    given: dict[str, Any] = json.loads(sys.argv[1])
+    """Serve rounds until the input ends."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
+    parser.add_argument("given", type=json.loads, help="JSON object of against_revision")
+    given: dict[str, Any] = parser.parse_args().given
     threads: int = given["threads"]
     tracker = load_tracker(
         given["weights"], engine=given["engine"], threads=threads, overrides=given["overrides"]

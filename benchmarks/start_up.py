@@ -9,6 +9,7 @@ the first frame after ``init``.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -20,6 +21,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+COMMAND = "python -m benchmarks.start_up"
 LATER = 5
 SIDE = 60
 
@@ -76,14 +78,18 @@ def _answer(command: list[str], environment: Mapping[str, str]) -> tuple[float, 
 
 def main() -> None:
     """One start."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
+    parser.add_argument("weights", help="name or file of the weights")
+    parser.add_argument("engine", help="name of the engine")
+    asked = parser.parse_args()
+
     import numpy as np
 
     import tirtrack
 
-    weights, engine = sys.argv[1:]
     frame = np.zeros((480, 640, 3), np.uint8)
     frame[200 : 200 + SIDE, 300 : 300 + SIDE] = 200
-    tracker = tirtrack.load(weights, engine=engine)
+    tracker = tirtrack.load(asked.weights, engine=asked.engine)
     tracker.init(frame, tirtrack.Box(300, 200, SIDE, SIDE))
     tracker.update(frame)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes

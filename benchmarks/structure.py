@@ -274,7 +274,9 @@ def lengths(way: list[Call]) -> dict[str, int]:
 
 def main() -> None:
     """Print the table; with ``--out`` leave it as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.structure", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--source", type=Path, default=Path("src/tirtrack"))
     parser.add_argument("--way", action="store_true", help="print every call of the way")
     parser.add_argument("--names", action="store_true", help="print what means several things")

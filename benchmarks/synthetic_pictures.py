@@ -177,7 +177,9 @@ SHEETS = {
 
 def main() -> None:
     """Write every sheet."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.synthetic_pictures", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=sorted(SHEETS))
     asked = parser.parse_args()
