@@ -5,7 +5,9 @@ with the reference engine: every box within 0.5 px on 200 rendered frames, 120 o
 80 in colour, and the success on ``synthetic-validation`` within 0.005. Engines in int8 are compared
 where ``tirtrack weights quantise`` was run; one that failed there has a row and is not used. Ends
 with 1 if an engine that may be used is further off or cannot run. The times are those of the trial
-at first use: processor time of one search on one thread, all engines in turn.
+at first use: processor time of one search on one thread, all engines in turn; they are printed
+only. What the shipped weights' last check found ships beside them: ``--out
+src/tirtrack/weights/shipped/engine_check.json``, after ``tirtrack weights quantise`` for each.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,15 @@ import numpy as np
 from benchmarks.evidence.parts import ends
 from benchmarks.machine import facts
 from tirtrack.evaluation.engine_check import CHECKED_ON, boxes_on_clips, success_by
-from tirtrack.files import write_json
+from tirtrack.files import sha256, write_json
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.weights import int8, store
 from tirtrack.weights.engine_choice import REFERENCE, EngineTrial, checked_graphs, engine_trials
 from tirtrack.weights.int8 import MOST_PX, MOST_SUCCESS
-from tirtrack.weights.runtimes import RUNTIMES
+from tirtrack.weights.runtimes import RUNTIMES, GraphEngineName, runtime_of, runtime_version
 
 COMMAND = "python -m benchmarks.engines"
+_WRITTEN = ("weights", "sha256", "engine", "version", "px", "success", "used", "passed")
 
 
 def main() -> Iterator[str]:
@@ -51,7 +53,8 @@ def main() -> Iterator[str]:
         unused = "" if row["used"] else "  not used"
         print(f"{row['weights']:<10} {row['engine']:<13} {px:>8} {success:>8} {times}{unused}")
     if options.out is not None:
-        write_json(options.out, {**facts(COMMAND, None), "rows": rows})
+        found = [{key: row[key] for key in _WRITTEN} for row in rows]
+        write_json(options.out, {**facts(COMMAND, None), "rows": found})
     for row in rows:
         if row["used"] and not row["passed"]:
             yield f"{row['weights']} by {row['engine']}: not within {MOST_PX} px and {MOST_SUCCESS}"
@@ -72,33 +75,24 @@ def compared(weights: str, options: argparse.Namespace) -> Iterator[dict[str, An
         success = success_by(weights, used, options.dataset, workers=options.workers)
     modality = store.card_of(path).modality
     boxes = {one: boxes_on_clips(load_tracker(weights, engine=one), modality) for one in used}
+    known = {"weights": path.stem, "sha256": sha256(path)}
     for engine in used:
         worst = float(np.abs(boxes[engine] - boxes[REFERENCE]).max())
         off = abs(success[engine] - success[REFERENCE]) if success else 0.0
+        found = {"px": worst, "success": success.get(engine), "used": True}
         passed = worst <= MOST_PX and off <= MOST_SUCCESS
-        yield _row(weights, engine, worst, success.get(engine), trials, used=True, passed=passed)
+        yield {**known, **_engine(engine, trials), **found, "passed": passed}
     for engine, check in checks.items():
         if check and not check.boxes_pass:
-            yield _row(weights, engine, check.px, None, trials, used=False, passed=False)
+            found = {"px": check.px, "success": None, "used": False}
+            yield {**known, **_engine(engine, trials), **found, "passed": False}
 
 
-def _row(
-    weights: str,
-    engine: str,
-    px: float | None,
-    success: float | None,
-    trials: Mapping[Any, EngineTrial],
-    *,
-    used: bool,
-    passed: bool,
-) -> dict[str, Any]:
-    row = {"weights": Path(weights).stem, "engine": engine, "px": px, "success": success}
-    times = {
-        "colour_ms": None,
-        "grey_ms": None,
-        **(asdict(trials[engine]) if engine in trials else {}),
-    }
-    return {**row, "used": used, "passed": passed, **times}
+def _engine(engine: GraphEngineName, trials: Mapping[Any, EngineTrial]) -> dict[str, Any]:
+    """An engine, its version, and the times of its trial if it had one."""
+    trial = trials.get(engine, EngineTrial(runtime_version(runtime_of(engine))))
+    named = {"engine": engine, "version": trial.version}
+    return {**named, "colour_ms": trial.colour_ms, "grey_ms": trial.grey_ms}
 
 
 if __name__ == "__main__":
