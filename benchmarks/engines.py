@@ -47,11 +47,13 @@ def main() -> Iterator[str]:
         f"{'weights':<10} {'engine':<13} {'px':>8} {'success':>8} {'colour ms':>9} {'grey ms':>8}"
     )
     for row in rows:
-        success = "" if row["success"] is None else f"{row['success']:8.4f}"
-        times = f"{row['colour_ms'] or 0:9.2f} {row['grey_ms'] or 0:8.2f}"
-        px = "" if row["px"] is None else f"{row['px']:8.5f}"
+        px, success, colour_ms, grey_ms = (
+            "" if row[key] is None else f"{row[key]:.{digits}f}"
+            for key, digits in (("px", 5), ("success", 4), ("colour_ms", 2), ("grey_ms", 2))
+        )
         unused = "" if row["used"] else "  not used"
-        print(f"{row['weights']:<10} {row['engine']:<13} {px:>8} {success:>8} {times}{unused}")
+        named = f"{row['weights']:<10} {row['engine']:<13}"
+        print(f"{named} {px:>8} {success:>8} {colour_ms:>9} {grey_ms:>8}{unused}")
     if options.out is not None:
         found = [{key: row[key] for key in _WRITTEN} for row in rows]
         write_json(options.out, {**facts(COMMAND, None), "rows": found})

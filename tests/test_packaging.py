@@ -40,6 +40,7 @@ def test_wheel_is_pure_python(wheel: Path) -> None:
 def test_wheel_carries_weights_recipes_templates_and_licences(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in (
+        "tirtrack/weights/shipped/engine_check.json",
         "tirtrack/weights/shipped/nano-rgb.safetensors",
         "tirtrack/weights/shipped/nano-tir.safetensors",
         "tirtrack/distillation/recipes/mixed.yaml",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import Namespace
 
@@ -9,7 +10,11 @@ import numpy as np
 import pytest
 
 from benchmarks import engines
+from tirtrack.files import sha256
 from tirtrack.inference import has_openvino
+from tirtrack.weights import store
+from tirtrack.weights.int8 import MOST_PX
+from tirtrack.weights.runtimes import INT8_ENGINES, RUNTIMES
 
 
 def row(engine, *, used, passed, px=0.6):
@@ -47,3 +52,15 @@ def test_boxes_are_compared_with_those_of_the_reference(monkeypatch, off_px, pas
     rows = list(engines.compared("nano-tir", Namespace(dataset="none", workers=1)))
     assert [one["engine"] for one in rows] == ["onnx", "openvino"]
     assert [one["passed"] for one in rows] == [True, passed]
+
+
+def test_what_the_last_check_found_ships_beside_the_weights_that_were_checked():
+    rows = json.loads((store.SHIPPED / "engine_check.json").read_text("utf-8"))["rows"]
+    hashes = {path.stem: sha256(path) for path in store.shipped()}
+    assert {row["weights"]: row["sha256"] for row in rows} == hashes
+    for name in hashes:
+        found = {row["engine"]: row for row in rows if row["weights"] == name}
+        assert set(found) == {*RUNTIMES, *INT8_ENGINES}
+        assert all(found[engine]["used"] and found[engine]["passed"] for engine in RUNTIMES)
+        for engine in INT8_ENGINES:
+            assert found[engine]["used"] is (found[engine]["px"] <= MOST_PX)
