@@ -80,7 +80,7 @@ def _titled(section: EvaluationSection, what: str) -> str:
 def _radar(
     section: EvaluationSection, names: Sequence[str], values: dict[str, list[float]]
 ) -> Picture:
-    figure = Figure(figsize=(SIZE_INCHES[0] + 0.6, SIZE_INCHES[1] + 0.9), layout="constrained")
+    figure = Figure(figsize=(SIZE_INCHES[0] + 0.6, SIZE_INCHES[1] + 0.3), layout="constrained")
     axes: Any = figure.add_subplot(projection="polar")
     title = _titled(section, "by subset")
     axes.set_title(title, loc="left", fontsize=12, color=INK, fontweight="bold", pad=14)
@@ -94,15 +94,21 @@ def _radar(
         axes.fill(turns, row, color=section.colours[name], alpha=0.06)
     counts = {row.name: row.sequences for row in section.subsets}
     labels = [f"{_short(name)}\n({counts[name]})" for name in names]
-    axes.set_thetagrids(np.degrees(turns), labels)
+    _, spokes = axes.set_thetagrids(np.degrees(turns), labels)
+    for spoke, turn in zip(spokes, turns, strict=True):  # each grows away from the circle
+        side = round(float(np.sin(turn)), 6)
+        spoke.set_ha("center" if not side else "left" if side > 0 else "right")
     axes.set_theta_offset(np.pi / 2)
     axes.set_theta_direction(-1)
-    top = np.ceil(max(map(max, values.values())) * 10) / 10
-    axes.set_ylim(0, max(float(top), 0.1))
+    axes.set_rlabel_position(180.0 / len(names))  # between two spokes
+    top = max(float(np.ceil(max(map(max, values.values())) * 10) / 10), 0.1)
+    axes.set_ylim(0, top)
+    step = 0.2 if top > 0.5 else 0.1
+    axes.set_yticks(np.arange(step, top + step / 2, step))
     axes.tick_params(labelsize=8, colors=INK)
     axes.grid(color=FAINT, linewidth=0.8)
     axes.spines["polar"].set_visible(False)
-    add_legend(figure, loc="outside lower center", ncols=2)
+    add_legend(figure)
     alt = f"{title}, one spoke a subset; the numbers stand in the table of subsets"
     return as_picture(figure, alt, name="subset_radar", caption=left_out(section))
 
@@ -116,7 +122,7 @@ def _subset_bars(
     section: EvaluationSection, names: Sequence[str], values: dict[str, list[float]]
 ) -> Picture:
     title = _titled(section, "by subset, 95 % intervals")
-    height = 0.9 + len(names) * (0.12 + 0.14 * len(values))
+    height = 0.7 + len(names) * (0.12 + 0.14 * len(values))
     figure, axes = new_axes(title, section.result.primary.heading(), "", size=(_WIDE, height))
     thick = 0.8 / len(values)
     for k, (name, row) in enumerate(values.items()):
@@ -128,10 +134,10 @@ def _subset_bars(
                 axes.plot([found.low, found.high], [place, place], color=INK, linewidth=1.0)
     counts = {row.name: row.sequences for row in section.subsets}
     axes.set_yticks(range(len(names)), [f"{_short(name, 28)} ({counts[name]})" for name in names])
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(left=0.0)
-    add_legend(figure, loc="outside lower center", ncols=3)
+    add_legend(figure)
     alt = f"{title}; the numbers stand in the table of subsets"
     return as_picture(figure, alt, name="subset_bars", caption=left_out(section))
 
@@ -169,7 +175,7 @@ def win_plots(section: EvaluationSection) -> tuple[Picture, ...]:
     axes.axhline(0.0, color=INK, linewidth=1.0)
     axes.set_xlim(0, max(map(len, rows.values())))
     axes.xaxis.get_major_locator().set_params(integer=True)
-    add_legend(axes, loc="upper right", title="better / equal / worse")
+    add_legend(figure, title="better / equal / worse")
     return (
         as_picture(figure, f"{title}: {'; '.join(said)}", name="wins", caption=left_out(section)),
     )
@@ -193,7 +199,7 @@ def failure_plots(section: EvaluationSection) -> tuple[Picture, ...]:
     shown = failed[:SHOWN_SEQUENCES]
     title = "Where trackers are off their targets"
     thick = 0.8 / len(trackers)
-    size = (_WIDE, 1.1 + len(shown) * (0.1 + 0.1 * len(trackers)))
+    size = (_WIDE, 0.7 + len(shown) * (0.1 + 0.06 * len(trackers)))
     figure, axes = new_axes(title, "frame from the start on", "", size=size)
     for line, name in enumerate(shown):
         axes.broken_barh([(0, known[name].frames)], (line - 0.44, 0.88), color=FAINT, alpha=0.5)
@@ -204,10 +210,10 @@ def failure_plots(section: EvaluationSection) -> tuple[Picture, ...]:
             label = tracker if line == 0 else None
             axes.broken_barh(bars, (place, thick), color=section.colours[tracker], label=label)
     axes.set_yticks(range(len(shown)), [_short(name, 28) for name in shown])
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(left=0)
-    add_legend(figure, loc="outside lower center", ncols=3)
+    add_legend(figure)
     count = f"{len(failed)} of {len(known)} sequences have a failure"
     kept = "" if shown == failed else f"; the {len(shown)} with most such frames are shown"
     caption = "; ".join(filter(None, [f"{count}{kept}", left_out(section)]))
@@ -244,7 +250,7 @@ def quality_plots(section: EvaluationSection) -> tuple[Picture, ...]:
         )
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    add_legend(axes, loc="upper left", title="calibration error")
+    add_legend(figure, title="calibration error")
     return (
         as_picture(
             figure,

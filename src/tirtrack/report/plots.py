@@ -35,7 +35,7 @@ _KINDS = {
     "pdf": (FigureCanvasPdf, ("CreationDate", "Creator", "Producer")),
 }
 _STYLES = ("-", "-.", ":")  # of trackers that share a colour
-_LONG_LABEL = 24
+_HANDLE_INCHES, _LETTER_INCHES, _LINE_INCHES = 0.6, 0.08, 0.19  # of a legend in 9 points
 
 
 def curve_plots(
@@ -87,9 +87,7 @@ def _curve_plot(
         axes.plot(x, points, style, color=colours[one.name], linewidth=2.0, label=label)
     axes.set_xlim(0.0, curve.x_end)
     axes.set_ylim(0.0, 1.0)
-    first, *_, last = ranked[0].curves[score.id]
-    corner = "lower left" if first > last else "lower right"
-    add_legend(axes, loc=corner, title=curve.reading, fontsize=10 if len(ranked) <= 6 else 7)
+    add_legend(figure, title=curve.reading)
     numbers = ", ".join(legend_label(one.name, one.values.get(score.id)) for one in ranked)
     return as_picture(figure, f"{title} plot: {numbers}", name=f"curve_{score.id}", caption=caption)
 
@@ -125,8 +123,7 @@ def loss_plot(
     axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(bottom=0.0)
-    columns = 1 if max(map(len, terms), default=0) > _LONG_LABEL else 2
-    add_legend(figure, loc="outside lower center", ncols=columns)
+    add_legend(figure)
     ends = f"from {losses[0]:.3f} at step {steps[0]} to {losses[-1]:.3f} at step {steps[-1]}"
     return as_picture(figure, f"Loss by step, {ends}", name="loss")
 
@@ -157,7 +154,7 @@ def held_back_plot(
         )
     axes.set_xlim(0, max(steps[-1], 1))
     axes.xaxis.get_major_locator().set_params(integer=True)
-    add_legend(figure, loc="outside lower center")
+    add_legend(figure)
     ends = "; ".join(f"{name} {one[0]:.3f} to {one[-1]:.3f}" for name, one in numbers.items())
     alt = f"Held back, from step {steps[0]} to {steps[-1]}: {ends}"
     return as_picture(figure, alt, name=f"held_back_{next(iter(y_label.split()))}")
@@ -201,11 +198,24 @@ def new_axes(
     return figure, axes
 
 
-def add_legend(to: Any, **settings: Any) -> None:
-    """A legend of a figure or axes, in the manner of all figures of a page."""
-    manner: dict[str, Any] = {"edgecolor": "none", "facecolor": PAPER, "labelcolor": INK}
-    manner |= {"framealpha": 0.9, "fontsize": 9, "title_fontsize": 9, "alignment": "left"}
-    legend = to.legend(**{**manner, **settings})
+def add_legend(figure: Figure, *, title: str = "") -> None:
+    """A legend below all else in a figure, which grows by it, so that it hides nothing."""
+    _, labels = figure.axes[0].get_legend_handles_labels()
+    width = _HANDLE_INCHES + _LETTER_INCHES * max(map(len, labels))
+    columns = min(max(int(figure.get_figwidth() / width), 1), len(labels))
+    lines = -(-len(labels) // columns) + bool(title)
+    figure.set_figheight(figure.get_figheight() + _LINE_INCHES * lines)
+    legend = figure.legend(
+        loc="outside lower center",
+        ncols=columns,
+        title=title,
+        fontsize=9,
+        title_fontsize=9,
+        alignment="left",
+        edgecolor="none",
+        facecolor=PAPER,
+        labelcolor=INK,
+    )
     legend.get_title().set_color(INK)
 
 
