@@ -179,6 +179,39 @@ def test_nothing_is_cut_in_print_however_many_trackers(made, tmp_path, count):
     assert browser.look(upright, A4_PX["portrait"]).overflow == 0
 
 
+MANY = """
+const box = inner.querySelector(".long"), head = box.querySelector("thead");
+const place = () => head.getBoundingClientRect().top - box.getBoundingClientRect().top;
+box.scrollTop = 2000;
+const radar = [...inner.images].find(one => one.alt.includes("spoke"));
+return {
+  high: box.clientHeight / view.innerHeight, scrolled: box.scrollTop, head: place(),
+  captions: [...inner.querySelectorAll("caption > span")].filter(one => one.checkVisibility())
+    .map(one => one.getBoundingClientRect().right),
+  radar: radar.getBoundingClientRect().right, screen: view.innerWidth,
+  shown: [...inner.querySelectorAll(".verdict")].filter(one => one.checkVisibility())
+    .map(one => one.textContent.trim()),
+};
+"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", browser.WIDTHS)
+def test_a_page_of_many_trackers_stays_short(made, tmp_path, width):
+    names = [f"tracker_{k:02d}" for k in range(22)]
+    folder = made.scored(tmp_path / "e", names=names, sequences=6)
+    page = build_report([folder], tmp_path / "report.html")
+    assert "tracker_01, tracker_02, tracker_03 and 18 more against" in page.read_text("utf-8")
+    seen, console = browser.ask(page, MANY, width=width)
+    assert console == []
+    assert seen["high"] < 0.9  # 44 rows of scores scroll in a window of their own,
+    assert seen["scrolled"] > 200
+    assert abs(seen["head"]) < 2  # and their headings stay
+    assert max(*seen["captions"], seen["radar"]) <= seen["screen"]
+    (sentence,) = seen["shown"]
+    assert sentence.startswith("21 trackers against tracker_00, by success: ")
+
+
 @needs_chromium
 def test_the_probe_sees_what_is_wrong(tmp_path):
     broken = tmp_path / "broken.html"

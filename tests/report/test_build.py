@@ -133,7 +133,7 @@ def test_fewer_than_six_sequences_have_no_p_on_the_page(made, tmp_path, n, cell)
 
 def test_speeds_of_several_trackers_are_not_to_be_compared(evaluation, tmp_path):
     text = page_of(build_report([evaluation], tmp_path / "report.html")).text
-    assert "compare speeds with make bench" in text
+    assert "compare speeds on a machine that does nothing else" in text
 
 
 def test_a_page_says_every_command_it_rests_on_in_their_order(evaluation, tmp_path):

@@ -61,6 +61,23 @@ def test_csv_has_numbers_in_full_and_latex_rounded_with_intervals(section):
     assert f"distilled & all & {said} &" in as_latex(table_of(section, "scores"))
 
 
+def test_latex_has_minus_signs_and_no_row_that_begins_an_argument():
+    columns = (Column("tracker", is_text=True), Column("difference"))
+    cell = Cell("-0.100", (-0.1, -0.2, 0.3), "[-0.200, +0.300]")
+    names = ("[A-1] | B", "*", "A")
+    lines = as_latex(Table("x", "c", columns, tuple((Cell(name), cell) for name in names)))
+    number = r" & $-$0.100 [$-$0.200, +0.300] \\"
+    assert lines.splitlines()[6:9] == [
+        rf"{{}}[A-1] \textbar{{}} B{number}", f"{{}}*{number}", f"A{number}",
+    ]  # fmt: skip
+
+
+def test_rows_of_visible_frames_are_left_out_where_every_frame_is_visible(made, tmp_path):
+    for absent, rows in ((0, 2), (7, 4)):
+        folder = made.write(tmp_path / str(absent), made.result(absent=absent))
+        assert len(table_of(evaluation_section(folder), "scores").rows) == rows
+
+
 def test_latex_prints_hard_names_as_they_are_and_groups_columns():
     table = Table(
         "x",

@@ -12,9 +12,11 @@ from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.verdict import (
     FEWEST_SEQUENCES,
     Outcome,
+    Verdict,
     interval,
     only_tracker,
     outcome_of,
+    tally,
     verdict,
 )
 
@@ -156,3 +158,14 @@ def test_the_interval_prints_three_decimals_with_signs():
 def test_a_mean_of_zero_has_no_sign_and_a_bound_shows_on_which_side_it_lies():
     assert interval(difference(-0.0004, -0.0002)) == "0.000 [-0.000, -0.000]"
     assert interval(difference(0.0, 0.0)) == "0.000 [0.000, 0.000]"
+
+
+def test_many_verdicts_are_counted_for_each_reference(made):
+    result = Comparison.model_validate(made.result())
+    pairs = [(f"t{k}", "base") for k in range(9)] + [("t0", "control")]
+    outcomes = [Outcome.WORSE] * 7 + [Outcome.BETTER, Outcome.OPEN, Outcome.TOO_FEW]
+    assert tally(result, pairs, [Verdict(one, "") for one in outcomes]) == (
+        "9 trackers against base, by success: 1 better (t7); 7 worse; "
+        "1 without a difference that this data can show (t8).",
+        "1 tracker against control, by success: 1 with too few sequences to decide (t0).",
+    )

@@ -64,6 +64,7 @@ from tirtrack.report.verdict import only_tracker, verdict
 
 PAGE_NAME = "report.html"
 _WHAT_IS_THERE = AnnotationOptions(partial=True)  # the evaluation may have left sequences out
+_NO_BOXES = "Left out: the folder does not hold every tracker's boxes, as evaluate keeps them."
 _NO_FRAMES = "Left out: the frames were not at hand; name the data set with --dataset."
 
 
@@ -266,7 +267,7 @@ def _why_no_films(section: EvaluationSection, folder: Path, dataset: LabelledDat
         for one in section.trackers
         for row in one.sequences
     )
-    return "" if all(files_there) else "Left out: the folder does not hold every tracker's boxes."
+    return "" if all(files_there) else _NO_BOXES
 
 
 def dataset_of(folder: Path) -> LabelledDataset | None:
@@ -293,6 +294,7 @@ def dataset_of(folder: Path) -> LabelledDataset | None:
 def _title(sections: Sequence[EvaluationSection]) -> str:
     names = list(dict.fromkeys(one.name for section in sections for one in section.trackers))
     shown = ", ".join(names[1:4]) or names[0]
+    shown += f" and {len(names) - 4} more" if len(names) > 4 else ""
     return f"{shown} against {names[0]}" if len(names) > 1 else f"{names[0]}, evaluated"
 
 

@@ -20,7 +20,7 @@ from tirtrack.evaluation.comparison import (
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.table import Table
-from tirtrack.report.verdict import Verdict, sequence_differences
+from tirtrack.report.verdict import MOST_SENTENCES, Verdict, sequence_differences, tally
 
 ANNOTATION_COLOUR = "#2eb84c"
 TRACKER_COLOURS = ("#e0570b", "#1e88e5", "#8e44ad", "#c2185b", "#00897b", "#a1887f")
@@ -158,6 +158,12 @@ class EvaluationSection:
         others = [one.name for one in self.trackers[1:]]
         bases = dict.fromkeys([self.reference, self.control or self.reference])
         return tuple((name, base) for base in bases for name in others if name != base)
+
+    @property
+    def tallies(self) -> tuple[str, ...]:
+        """The verdicts in a sentence for each reference, where they are many; empty for few."""
+        many = len(self.verdicts) > MOST_SENTENCES
+        return tally(self.result, self.compared, self.verdicts) if many else ()
 
     @property
     def differences(self) -> tuple[ScoreDifference, ...]:

@@ -28,6 +28,8 @@ from tirtrack.report.run_tables import (
 from tirtrack.report.table import INTERVAL, NO_NUMBER, Cell, Column, Table, count, number, three
 from tirtrack.report.verdict import FEWEST_SEQUENCES, bounds, no_means, signed
 
+_SIGNS = ("(better)", "(equal)", "(worse)")
+
 
 def evaluation_tables(section: EvaluationSection) -> tuple[Table, ...]:
     """All tables of an evaluation, in the order of the page."""
@@ -63,7 +65,7 @@ def _scores(section: EvaluationSection) -> Table:
             for score, (low, high) in zip(scores, ends, strict=True)
         )
         rows.append((tracker_cell(section, one.name), Cell("all"), *cells))
-        if one.visible_values:
+        if one.visible_values and section.result.absent_frames:
             visible = (number(one.visible_values.get(score.id)) for score in scores)
             rows.append((tracker_cell(section, one.name), Cell("visible only"), *visible))
     first = ", first run of each tracker" if section.result.runs else ""
@@ -137,7 +139,7 @@ def _differences(section: EvaluationSection) -> Table | None:
             Column("score", is_text=True),
             Column("mean [95 % interval]", parts=INTERVAL),
             Column("median"),
-            Column("better / equal / worse", parts=("", "(equal)", "(worse)")),
+            Column("better / equal / worse", parts=_SIGNS),
             Column("p"),
         ),
         rows,
@@ -257,8 +259,8 @@ def _subset(section: EvaluationSection, score: ScoreDescription) -> Table | None
         rows.append((Cell(row.name or "(no part)"), count(row.sequences or None), *cells))
     return Table(
         f"subsets_{score.id}",
-        f"{score.heading()} of parts of the data set and of the sequences that have an attribute; "
-        f"95 % bootstrap intervals where there are at least {FEWEST_IN_SUBSET}",
+        f"Subsets by {score.heading()}: parts of the data set and the sequences that have an "
+        f"attribute; 95 % bootstrap intervals where there are at least {FEWEST_IN_SUBSET}",
         (
             Column("subset", is_text=True),
             Column("sequences"),
@@ -307,7 +309,7 @@ def _subset_differences(section: EvaluationSection, score: ScoreDescription) -> 
             Column("minus", is_text=True),
             Column("sequences"),
             Column("mean [95 % interval]", parts=INTERVAL),
-            Column("better / equal / worse", parts=("", "(equal)", "(worse)")),
+            Column("better / equal / worse", parts=_SIGNS),
         ),
         tuple(rows),
         section.result.missing_line(),

@@ -189,7 +189,7 @@ def speed_table(section: EvaluationSection) -> Table | None:
         return None
     busy = (
         "Frames/s are of this run, one tracker after the other on a machine that may have been "
-        "busy; compare speeds with make bench."
+        "busy; compare speeds on a machine that does nothing else."
     )
     return Table(
         "speed",

@@ -9,18 +9,21 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
 NO_NUMBER = "–"
+LONG = 40
+"""Rows that the page shows one below the other; more of them scroll."""
 INTERVAL = ("", "low", "high")
 """Parts of a column whose numbers have intervals."""
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "&": r"\&",
-    "#": r"\#", "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-    "–": "--",
+    "#": r"\#", "$": r"\$", "|": r"\textbar{}", "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--",
     "<": r"\textless{}", ">": r"\textgreater{}", "…": r"\dots{}", "\n": " ",
 }  # fmt: skip
 
@@ -115,6 +118,11 @@ class Table:
         return len(self.columns) + 2 * broad
 
     @property
+    def is_long(self) -> bool:
+        """Whether it scrolls in a window of its own, below its headings."""
+        return len(self.rows) > LONG
+
+    @property
     def has_groups(self) -> bool:
         """Whether any column belongs to a group."""
         return any(one.group for one in self.columns)
@@ -175,10 +183,8 @@ def as_latex(table: Table) -> str:
     lines += ["% needs \\usepackage{booktabs}", f"\\begin{{tabular}}{{{kinds}}}", "\\toprule"]
     if table.has_groups:
         lines += _latex_groups(table)
-    lines += [_latex_row([one.title for one in table.columns]), "\\midrule"]
-    lines += [
-        _latex_row([f"{cell.text} {cell.interval}".rstrip() for cell in row]) for row in table.rows
-    ]
+    lines += [_latex_line(latex_text(one.title) for one in table.columns), "\\midrule"]
+    lines += [_latex_line(map(_latex_cell, row)) for row in table.rows]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 
@@ -192,8 +198,15 @@ def _latex_groups(table: Table) -> list[str]:
     return [" & ".join(heads) + r" \\", " ".join(rules)]
 
 
-def _latex_row(texts: Sequence[str]) -> str:
-    return " & ".join(map(latex_text, texts)) + r" \\"
+def _latex_line(texts: Iterable[str]) -> str:
+    line = " & ".join(texts)
+    # the end of the line before would take these for an argument of its own
+    return ("{}" if line.startswith(("[", "*")) else "") + line + r" \\"
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = latex_text(f"{cell.text} {cell.interval}".rstrip())
+    return re.sub(r"-(?=[0-9])", "$-$", text) if cell.numbers else text
 
 
 def _one_line(text: str) -> str:

@@ -10,6 +10,7 @@ independent) are in :attr:`Verdict.cautions`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,6 +31,7 @@ from tirtrack.source_line import counted
 FEWEST_SEQUENCES = 6
 FEW_SEQUENCES = 10
 RESTS_ON_ONE = 0.5
+MOST_SENTENCES = 6  # verdicts that a page shows one by one
 
 
 class Outcome(StrEnum):
@@ -40,6 +42,15 @@ class Outcome(StrEnum):
     OPEN = "open"
     TOO_FEW = "too few"
     NOTHING_TO_COMPARE = "nothing to compare"
+
+
+_TALLY = {
+    Outcome.BETTER: "better",
+    Outcome.WORSE: "worse",
+    Outcome.OPEN: "without a difference that this data can show",
+    Outcome.TOO_FEW: "with too few sequences to decide",
+    Outcome.NOTHING_TO_COMPARE: "without a paired difference",
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,36 @@ def verdict(result: Comparison, tracker: str, reference: str) -> Verdict:
         )
     outcome = outcome_of(found, score)
     return Verdict(outcome, _sentence(result, found, outcome), _cautions(result, found, outcome))
+
+
+def tally(
+    result: Comparison, pairs: Sequence[tuple[str, str]], verdicts: Sequence[Verdict]
+) -> tuple[str, ...]:
+    """The verdicts of many pairs in a sentence for each reference, with names where they are few.
+
+    Args:
+        result: the evaluation.
+        pairs: tracker and reference of each verdict.
+        verdicts: the verdicts, in the same order.
+    """
+    sentences = []
+    for base in dict.fromkeys(reference for _, reference in pairs):
+        by_outcome: dict[Outcome, list[str]] = {outcome: [] for outcome in _TALLY}
+        for (name, reference), one in zip(pairs, verdicts, strict=True):
+            if reference == base:
+                by_outcome[one.outcome].append(name)
+        total = sum(map(len, by_outcome.values()))
+        said = [
+            f"{len(names)} {_TALLY[outcome]}"
+            + (f" ({', '.join(names)})" if len(names) <= MOST_SENTENCES else "")
+            for outcome, names in by_outcome.items()
+            if names
+        ]
+        sentences.append(
+            f"{counted(total, 'tracker')} against {base}, by {result.primary.title}: "
+            f"{'; '.join(said)}."
+        )
+    return tuple(sentences)
 
 
 def only_tracker(result: Comparison) -> Verdict:
