@@ -339,6 +339,8 @@ def measured_times(remainder: int) -> dict[str, object]:
         "set": TIME,
         "cases": len(rows),
         "told": len(told),
+        "half_a_frame": sum(float(str(row["error_frames"])) <= 0.5 for row in told),
+        "half_a_frame_at_ends": sum(float(str(row["error_at_ends_frames"])) <= 0.5 for row in told),
         "drifting": len(drifting),
         "drift_seen": sum(row["found_per_minute"] != 0 for row in drifting),
         "unrelated": LATE_RECORDINGS - 1,
