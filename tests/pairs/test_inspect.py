@@ -17,11 +17,20 @@ from tirtrack.cli.app import run
 from tirtrack.distillation.sources import hold_back
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.contact_sheet import COLOURS, contact_sheet, scaled
-from tirtrack.pairs.inspect import inspect_pairs, proposal_rates
-from tirtrack.pairs.inspection_folder import INSPECTION_NAME, read_inspection, write_inspection
+from tirtrack.pairs.delay import Delay
+from tirtrack.pairs.doubts import RecordingDoubts
+from tirtrack.pairs.inspect import _warnings, inspect_pairs, proposal_rates
+from tirtrack.pairs.inspection_folder import (
+    INSPECTION_NAME,
+    ProposalRates,
+    RecordingFacts,
+    read_inspection,
+    write_inspection,
+)
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
 from tirtrack.pairs.proposals.rules import RejectionReason
+from tirtrack.pairs.rig import TimeOffset
 from tirtrack.pairs.source import Pair, PairSource
 from tirtrack.pairs.spreading import spread
 
@@ -225,6 +234,31 @@ def test_a_recording_that_is_mostly_unusable_is_one_warning(tmp_path, write_imag
     assert said.endswith(
         "a (3 x blank, of 3); one camera was covered or off, so leave such recordings out"
     )
+
+
+@pytest.mark.parametrize(
+    ("time", "delay", "is_said"),
+    [
+        pytest.param(TimeOffset(frames=3.4), None, True, id="late"),
+        pytest.param(TimeOffset(frames=3.4), Delay(3, 0.1, 0.4, "correlation"), False, id="said"),
+        pytest.param(
+            TimeOffset(frames=3.4, drift_per_1000=0.7),
+            Delay(3, 0.1, 0.4, "correlation"),
+            True,
+            id="a delay does not mend a drift",
+        ),
+        pytest.param(TimeOffset(frames=0.4), None, False, id="no other frame is nearer"),
+        pytest.param(TimeOffset(frames=0.4, drift_per_1000=0.7), None, True, id="in the end it is"),
+        pytest.param(None, None, False, id="not told"),
+    ],
+)
+def test_a_time_offset_is_a_warning_where_another_frame_is_nearer(time, delay, is_said):
+    facts = RecordingFacts(name="a", pairs=900, time=time, doubts=RecordingDoubts(delay=delay))
+    said = _warnings(900, [], [facts], ProposalRates(way="centre"), unit="pair", rejected=0)
+    late = [
+        one for one in said if "`tirtrack pairs register`" in one and "not of one instant" in one
+    ]
+    assert bool(late) is is_said
 
 
 # --- names that are no UTF-8 ----------------------------------------------------------------------

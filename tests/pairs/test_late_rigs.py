@@ -74,7 +74,8 @@ def test_register_finds_the_offset_and_inspect_says_it(late, tmp_path, capsys):
     assert before.recordings[0].time.frames == pytest.approx(LATE, abs=0.25)
     assert after.recordings[0].time is not None
     assert after.recordings[0].time.frames == pytest.approx(LATE - 3, abs=0.25)
-    assert not [one for one in after.warnings if "one instant" in one]
+    assert [one for one in before.warnings if "not of one instant" in one]
+    assert not [one for one in after.warnings if "not of one instant" in one]
 
 
 def test_an_offset_counts_from_what_a_delay_leaves(late, tmp_path):

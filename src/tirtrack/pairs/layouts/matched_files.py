@@ -48,7 +48,7 @@ def image_take(
     rgb, tir = images
     matched = match([key for key, _ in rgb], [key for key, _ in tir], pairing, where)
     matched = matched.shifted(pairing.delay_frames, where)
-    if _neighbours_in_time(matched):
+    if _neighbours_in_time(matched, is_alone=pairing.tir_alone):
         matched = matched.in_time(pairing.time, where)
     files_rgb = tuple(rgb[place][1] for place, _ in matched.places)
     return ImageTake(
