@@ -541,10 +541,27 @@ def test_opencv_follows_a_target(tmp_path: Path, name: str, scale: int) -> None:
     assert found.trackers[0].outside["version"].startswith("OpenCV ")
 
 
+def test_nano_of_opencv_follows_a_target_with_the_published_files(
+    tmp_path: Path, shared: Path
+) -> None:
+    pytest.importorskip("cv2")
+    stem = shared / "data" / "weights" / "nanotrack" / "nanotrack_v2"
+    text = f"opencv:nano,backbone={stem}_backbone.onnx,neckhead={stem}_head.onnx"
+    found = evaluate([text], moving_square(tmp_path / "moving"), "out", resamples=20)
+    assert found.trackers[0].name == "opencv-nano"
+    assert found.trackers[0].values["success"] > 0.5
+    assert set(found.trackers[0].outside["files"]) == {f"{stem}_backbone.onnx", f"{stem}_head.onnx"}
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("nano", "opencv:nano: needs backbone=FILE; write opencv:nano,backbone=FILE"),
+        (
+            "nano",
+            "opencv:nano: needs backbone=FILE and neckhead=FILE, the network as its authors "
+            "publish it; write opencv:nano,backbone=FILE,neckhead=FILE",
+        ),
+        ("vit", "opencv:vit: needs net=FILE, the network as its authors publish it; write opencv"),
         ("nano,backbone=b.onnx,neckhead=h.onnx", "b.onnx: no such file; it is the backbone of"),
         ("csrt,use_hgo=1", 'opencv:csrt: has no parameter "use_hgo"; did you mean "use_hog"'),
         ("csrt,use_hog=yes", 'opencv:csrt,use_hog: "yes" is no bool'),

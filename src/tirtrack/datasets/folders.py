@@ -97,9 +97,35 @@ def open_folders(
     if layouts[0].assumed_base and options.base is None:
         remarks = (f"base {layouts[0].base} is assumed, --base 0 or 1 decides", *remarks)
     layout = " and ".join(dict.fromkeys(one.name for one in layouts))
+    protocol, remark = _own_protocol(layouts, sequences)
     return LabelledDataset(
-        root.resolve().name, tuple(sequences), PROTOCOL, root, layout, remarks, len(left_out)
+        root.resolve().name,
+        tuple(sequences),
+        protocol,
+        root,
+        layout,
+        (*remarks, *remark),
+        len(left_out),
     )
+
+
+def _own_protocol(
+    layouts: Sequence[SequenceLayout], sequences: Sequence[LabelledSequence]
+) -> tuple[str, tuple[str, ...]]:
+    """The protocol of the data set that the layout tells, or that of any folder; and a remark if
+    sequences lack what the own one counts by.
+    """
+    own = layouts[0].protocol
+    if not own or any(one.protocol != own for one in layouts):
+        return PROTOCOL, ()
+    lacking = [
+        one.name
+        for one in sequences
+        if layouts[0].counts_by and getattr(one.facts, layouts[0].counts_by) is None
+    ]
+    if lacking:
+        return PROTOCOL, (f"not scored by {own}, as {lacking[0]} lacks what it counts by",)
+    return own, ()
 
 
 def folder_readers(

@@ -35,6 +35,8 @@ class SequenceLayout:
         flags: files of flags beside the annotation, which a whole sequence has.
         size_file: file that states the size of the frames; empty if none does.
         has_flat: whether published annotation has boxes without area, which stay as they are.
+        protocol: id of the data set's own protocol, where the layout tells the data set.
+        counts_by: name of the facts that the protocol cannot do without; empty if there are none.
     """
 
     name: str
@@ -51,6 +53,8 @@ class SequenceLayout:
     flags: tuple[str, ...] = ()
     size_file: str = ""
     has_flat: bool = False
+    protocol: str = ""
+    counts_by: str = ""
 
     def fits(self, folder: Path) -> bool:
         """Whether a folder is a sequence of this layout."""
@@ -64,29 +68,33 @@ _PLAIN_FRAMES = (IMAGE_FOLDER, *_THERMAL, ONLY_VIDEO, ITSELF, "color")
 
 GTOT = SequenceLayout(
     "GTOT", "groundTruth_i.txt", ("i", *_THERMAL), base=1, columns=CORNERS,
-    rgb="v", rgb_annotation="groundTruth_v.txt",
+    rgb="v", rgb_annotation="groundTruth_v.txt", protocol="gtot", counts_by="second",
 )  # fmt: skip
 RGBT234 = SequenceLayout(
     "RGBT234 or LasHeR", "infrared.txt", _THERMAL, base=1,
     rgb="visible", rgb_annotation="visible.txt", has_flat=True,
 )  # fmt: skip
 RGBT210 = SequenceLayout(
-    "RGBT210", "init.txt", _THERMAL, base=1, needs="infrared", rgb="visible"
+    "RGBT210", "init.txt", _THERMAL, base=1, needs="infrared", rgb="visible", protocol="rgbt210"
 )  # fmt: skip
 VTUAV = SequenceLayout(
     "VTUAV", "ir.txt", ("ir", *_THERMAL), base=0, assumed_base=True, sparse=True,
     rgb="rgb", rgb_annotation="rgb.txt",
 )  # fmt: skip
-ANTI_UAV = SequenceLayout("Anti-UAV", "infrared.json", _UAV_FRAMES, base=0)
-ANTI_UAV410 = SequenceLayout("Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0)
+ANTI_UAV = SequenceLayout("Anti-UAV", "infrared.json", _UAV_FRAMES, base=0, protocol="antiuav-2020")
+ANTI_UAV410 = SequenceLayout(
+    "Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0, protocol="antiuav410"
+)
 VOT_RGBT = SequenceLayout("VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs="ir", rgb="color")
 LASOT = SequenceLayout(
     "LaSOT", "groundtruth.txt", (IMAGE_FOLDER,), base=1, needs="nlp.txt",
-    flags=("full_occlusion.txt", "out_of_view.txt"), has_flat=True,
+    flags=("full_occlusion.txt", "out_of_view.txt"), has_flat=True, protocol="lasot",
+    counts_by="absent",
 )  # fmt: skip
 GOT10K = SequenceLayout(
     "GOT-10k", "groundtruth.txt", (ITSELF,), base=0, needs="meta_info.ini", first_only=True,
-    flags=("absence.label", "cover.label"), size_file="meta_info.ini",
+    flags=("absence.label", "cover.label"), size_file="meta_info.ini", protocol="got10k",
+    counts_by="cover",
 )  # fmt: skip
 MOT = SequenceLayout("MOTChallenge", "gt/gt.txt", ("img1",), base=1)
 PLAIN = SequenceLayout("groundtruth.txt", "groundtruth.txt", _PLAIN_FRAMES, base=0)

@@ -72,9 +72,14 @@ def opencv_tracker(name: str, values: Mapping[str, str]) -> Any:
     create = getattr(home, f"{class_name}_create", None)
     if create is None:
         raise RequestError(f"OpenCV {cv2.__version__} is without it", where, "install compare")
-    for field in MODEL_FILES.get(name, ()):
-        if field not in values:
-            raise RequestError(f"needs {field}=FILE", where, f"write {where},{field}=FILE")
+    files = MODEL_FILES.get(name, ())
+    if lacking := [f"{field}=FILE" for field in files if field not in values]:
+        raise RequestError(
+            f"needs {' and '.join(lacking)}, the network as its authors publish it",
+            where,
+            f"write {','.join([where, *(f'{field}=FILE' for field in files)])}",
+        )
+    for field in files:
         if not Path(values[field]).is_file():
             raise RequestError("no such file", values[field], f"it is the {field} of {where}")
     parameters_class = getattr(cv2, f"{class_name}_Params", None)
