@@ -1,8 +1,11 @@
 """From a name to a tracker: what the card says holds unless the caller says otherwise."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import tirtrack
 from tirtrack.boxes import Box
 from tirtrack.errors import RecipeError, RequestError, WeightsError
 from tirtrack.networks.registry import build
@@ -107,6 +110,17 @@ def test_the_automatic_engine_is_the_fastest_but_for_the_published_preset(
 ):
     monkeypatch.setattr(engine_choice, "fastest_engine", lambda path: "openvino")
     assert automatic_engine(weights("automatic"), **asked) == engine
+
+
+def test_only_track_chooses_an_engine_by_itself():
+    root = Path(tirtrack.__file__).parent
+    texts = {
+        file.relative_to(root).as_posix(): file.read_text("utf-8") for file in root.rglob("*.py")
+    }
+    asks = {name for name, text in texts.items() if "automatic_engine(" in text}
+    times = {name for name, text in texts.items() if "fastest_engine(" in text}
+    assert asks == {"trackers/loading.py", "tracking/run.py"}
+    assert times == {"weights/engine_choice.py", "trackers/loading.py"}
 
 
 def test_the_published_preset_never_runs_in_int8(weights):
