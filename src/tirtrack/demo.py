@@ -25,9 +25,10 @@ from tirtrack.files import new_folder, numbered_folder
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.inspect import inspect_pairs
 from tirtrack.progress import Progress, silent
-from tirtrack.report.build import PAGE_NAME, evaluation_section, provenance, write_report
+from tirtrack.report.build import PAGE_NAME, evaluation_section, write_report
 from tirtrack.report.content import ReportContent
 from tirtrack.report.pairs import FOLDER, pairs_section
+from tirtrack.report.provenance import provenance
 from tirtrack.report.training import distillation_section, resolved_recipes
 from tirtrack.synthetic import cached_world, world_size
 from tirtrack.verbs import distill

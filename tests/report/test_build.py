@@ -19,9 +19,10 @@ from tirtrack.errors import DatasetError, RequestError
 from tirtrack.evaluation.comparison import TrackerResult, read_result
 from tirtrack.files import sha256
 from tirtrack.report import build_report
-from tirtrack.report.build import dataset_of, evaluation_section, made_with, report_content
+from tirtrack.report.build import dataset_of, evaluation_section, report_content
 from tirtrack.report.film import chosen, result_file
 from tirtrack.report.plots import loss_plot, running_mean
+from tirtrack.report.provenance import made_with
 from tirtrack.report.training import distillation_section
 from tirtrack.weights import store
 

@@ -59,3 +59,13 @@ def test_words_on_a_radar_do_not_lie_on_each_other(drawn):
 def test_bars_fill_their_figure(drawn, name):
     axes = drawn[name].axes[0]
     assert axes.get_ylim() == (len(axes.get_yticks()) - 0.5, -0.5)
+
+
+def test_trackers_of_one_figure_have_a_colour_each(made, tmp_path):
+    names = [f"t{k:02d}" for k in range(14)]  # the later, the worse
+    for few, order in ((6, names[5:0:-1]), (14, [*names[:5], *names[6:]])):
+        content = made.scored(tmp_path / str(few), names=names[:few][::-1], sequences=3)
+        section = evaluation_section(content, reference="t00" if few == 6 else "t05")
+        assert [one.name for one in section.trackers[1:]] == order
+        shown = [section.colours[one.name] for one in section.trackers[:6]]
+        assert len(set(shown)) == 6

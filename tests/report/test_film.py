@@ -11,6 +11,7 @@ from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.results import SequenceRun, write_track
 from tirtrack.evaluation.score_files import read_runs
 from tirtrack.evaluation.scoring import Runs, score_runs, with_sizes
+from tirtrack.report import build_report
 from tirtrack.report.build import evaluation_section
 from tirtrack.stored import write_stored
 
@@ -39,6 +40,27 @@ def test_boxes_are_drawn_at_the_same_pixels_whatever_files_count_from(made, tmp_
     file.write_text("\n".join(",".join(row) for row in moved))
     assert of_base_0
     assert films(tmp_path, 1) == of_base_0
+
+
+def test_boxes_of_few_trackers_are_drawn_and_named(made, tmp_path: Path) -> None:
+    opened = open_dataset(made.dataset(tmp_path / "data", ("a",), frames=6))
+    (sequence,) = opened.sequences
+    out = tmp_path / "out"
+    for k in range(12):  # the later, the better; the first is the reference
+        off = np.array([6.0 - 0.5 * k, 0.0, 0.0, 0.0])
+        boxes = np.nan_to_num(sequence.annotation, nan=20.0) + off
+        track = SequenceRun.of_boxes(boxes)
+        write_track(out / "results" / f"t{k:02d}", sequence.name, track, shift=sequence.shift)
+    runs = read_runs([out], opened)
+    write_stored(out / "result.json", score_runs(runs, opened, get("lsotb-tir")))
+    (film,) = evaluation_section(out, dataset=opened).films
+    assert film.trackers == ("t00", "t11", "t10", "t09", "t08", "t07")
+    assert film.frames[0].alt.endswith("boxes of annotation and " + " and ".join(film.trackers))
+    build_report([out], tmp_path / "page.html", dataset=opened)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    legend = page.split('class="legend')[1].split("</p>")[0]
+    assert "t07" in legend
+    assert "t06" not in legend
 
 
 def test_films_that_no_score_chooses_are_said_to_be_left_out(made, tmp_path: Path) -> None:

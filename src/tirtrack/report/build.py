@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from tirtrack.datasets import (
     opened,
 )
 from tirtrack.datasets.stored_frames import read_with
-from tirtrack.devices import processors
 from tirtrack.distillation.run_folder import run_folder
 from tirtrack.distillation.summary import read_summary
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
@@ -25,19 +23,15 @@ from tirtrack.evaluation.bootstrap import subset_differences
 from tirtrack.evaluation.comparison import (
     RESULT_NAME,
     Comparison,
-    TrackerResult,
     evaluation_folder,
     read_result,
 )
 from tirtrack.evaluation.scoring import annotation_sha256
-from tirtrack.files import sha256
-from tirtrack.identity import versions
 from tirtrack.report.comparison_plots import (
     SHOWN_CURVES,
     failure_plots,
     left_out,
     quality_plots,
-    shown_trackers,
     subset_plots,
     win_plots,
 )
@@ -45,7 +39,6 @@ from tirtrack.report.content import (
     DistillationSection,
     EvaluationSection,
     PairsSection,
-    Provenance,
     ReportContent,
 )
 from tirtrack.report.evaluation_tables import evaluation_tables, why_no_published_rows
@@ -54,6 +47,7 @@ from tirtrack.report.film import film_strips, result_file
 from tirtrack.report.page import render
 from tirtrack.report.pairs import FOLDER, pairs_section
 from tirtrack.report.plots import curve_plots
+from tirtrack.report.provenance import evaluated_weights, provenance
 from tirtrack.report.training import (
     distillation_section,
     is_distillation,
@@ -221,7 +215,7 @@ def evaluation_section(
         subset_differences=subset_differences(result, section.compared),
         plots=curve_plots(
             result.scores,
-            shown_trackers(section, SHOWN_CURVES),
+            section.trackers[:SHOWN_CURVES],
             section.colours,
             caption=left_out(section, SHOWN_CURVES),
         ),
@@ -296,74 +290,6 @@ def _title(sections: Sequence[EvaluationSection]) -> str:
     shown = ", ".join(names[1:4]) or names[0]
     shown += f" and {len(names) - 4} more" if len(names) > 4 else ""
     return f"{shown} against {names[0]}" if len(names) > 1 else f"{names[0]}, evaluated"
-
-
-def provenance(
-    results: Sequence[Comparison],
-    *,
-    distilled: Sequence[str] = (),
-    command: str = "",
-    seed: int | None = None,
-    stages: Mapping[str, float] | None = None,
-    settings: Mapping[str, str] | None = None,
-) -> Provenance:
-    """What was run, from the results themselves; versions of this process where they name none.
-
-    Args:
-        results: every evaluation of the page.
-        distilled: commands of distillations that no weights file at hand records.
-        command: last command line, which makes the page.
-        seed: seed of everything; by default the one that the results share.
-        stages: seconds by stage.
-        settings: title to text.
-    """
-    stored = next((one.versions for one in results if one.versions), None)
-    evaluated = [
-        one.command if isinstance(one.command, str) else " ".join(one.command) for one in results
-    ]
-    lines = [
-        *(made_with(one) for result in results for one in result.first_runs),
-        *distilled,
-        *evaluated,
-        command,
-    ]
-    seeds = {one.seed for one in results}
-    return Provenance(
-        command="\n".join(dict.fromkeys(filter(None, lines))),
-        seed=seed if seed is not None or len(seeds) != 1 else seeds.pop(),
-        versions=stored or versions(),
-        stages=stages or {},
-        machine=machine() if stages else "",
-        weights={
-            one.name: one.sha256 for result in results for one in result.first_runs if one.sha256
-        },
-        settings=settings or {},
-    )
-
-
-def made_with(tracker: TrackerResult) -> str:
-    """The command that made a tracker's weights, from their card; empty if it is not known."""
-    from tirtrack.weights import store
-
-    file = evaluated_weights(tracker)
-    try:
-        return "" if file is None else store.card_of(file).made_with.get("command", "")
-    except (OSError, TirtrackError):
-        return ""
-
-
-def evaluated_weights(tracker: TrackerResult) -> Path | None:
-    """The file of a tracker's weights, if it exists and is unchanged since the evaluation."""
-    file = Path(tracker.weights)
-    try:
-        return file if file.is_file() and sha256(file) == tracker.sha256 else None
-    except OSError:
-        return None
-
-
-def machine() -> str:
-    """System, processor kind and cores of this machine, without its name."""
-    return f"{platform.system()} {platform.machine()}, {processors()} cores"
 
 
 def write_report(content: ReportContent, out: Path, *, force: bool = False) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tirtrack.evaluation.comparison import SequenceResult, TrackerResult
-from tirtrack.report.content import EvaluationSection, Picture
+from tirtrack.report.content import TRACKER_COLOURS, EvaluationSection, Picture
 from tirtrack.report.plots import (
     FAINT,
     INK,
@@ -21,20 +21,11 @@ from tirtrack.report.plots import (
 )
 from tirtrack.report.verdict import sequence_differences, signed
 
-SHOWN_TRACKERS = 6
+SHOWN_TRACKERS = len(TRACKER_COLOURS)
 SHOWN_CURVES = 12
 SHOWN_SEQUENCES = 40
 _FEWEST_SPOKES = 3
 _WIDE = 9.0
-
-
-def shown_trackers(
-    section: EvaluationSection, most: int = SHOWN_TRACKERS
-) -> tuple[TrackerResult, ...]:
-    """The trackers of a figure with room for few: the reference, and the best others."""
-    first, *others = section.trackers
-    best = sorted(others, key=section.result.rank, reverse=True)[: most - 1]
-    return (first, *(one for one in others if one in best))
 
 
 def left_out(section: EvaluationSection, most: int = SHOWN_TRACKERS) -> str:
@@ -50,7 +41,7 @@ def subset_plots(section: EvaluationSection) -> tuple[Picture, ...]:
     names = [row.name for row in section.subsets]
     values = {
         one.name: [_subset_value(section, one, name) for name in names]
-        for one in shown_trackers(section)
+        for one in section.trackers[:SHOWN_TRACKERS]
     }
     if not names:
         return ()
@@ -154,7 +145,7 @@ def win_plots(section: EvaluationSection) -> tuple[Picture, ...]:
                 key=lambda value: -primary.gain(value),
             )
         )
-        for one in shown_trackers(section)[1:]
+        for one in section.trackers[1:SHOWN_TRACKERS]
     }
     rows = {name: row for name, row in rows.items() if len(row)}
     if not rows:
@@ -183,7 +174,7 @@ def win_plots(section: EvaluationSection) -> tuple[Picture, ...]:
 
 def failure_plots(section: EvaluationSection) -> tuple[Picture, ...]:
     """A line for each sequence in which any tracker fails, with the stretches off the target."""
-    trackers = shown_trackers(section)
+    trackers = section.trackers[:SHOWN_TRACKERS]
     by_tracker = {
         one.name: {row.name: row for row in one.sequences if row.failures is not None}
         for one in trackers
@@ -228,7 +219,7 @@ def quality_plots(section: EvaluationSection) -> tuple[Picture, ...]:
     """The reliability curve of each tracker's own score."""
     having = {
         one.name: found
-        for one in shown_trackers(section)
+        for one in section.trackers[:SHOWN_TRACKERS]
         if (found := one.score_quality) is not None and found.reliability
     }
     if not having:

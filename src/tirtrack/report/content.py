@@ -62,10 +62,18 @@ class Picture:
 
 @dataclass(frozen=True)
 class FilmStrip:
-    """Frames of one sequence with boxes drawn in, and why this sequence was chosen."""
+    """Frames of one sequence with boxes drawn in, and why this sequence was chosen.
+
+    Attributes:
+        sequence: its name.
+        why: the rule that chose it, with the number.
+        trackers: names of the trackers whose boxes are drawn.
+        frames: the frames, in order.
+    """
 
     sequence: str
     why: str
+    trackers: tuple[str, ...]
     frames: tuple[Picture, ...]
 
 
@@ -130,10 +138,17 @@ class EvaluationSection:
 
     @property
     def trackers(self) -> tuple[TrackerResult, ...]:
-        """The reference first, then the others in the order of the file; each by its first run."""
+        """The reference first, then the others, each by its first run.
+
+        Others are in the order of the file; more trackers than there are colours have the best
+        first, so that a figure of the first few shows those, each in a colour of its own.
+        """
         shown = self.result.first_runs
         first = [one for one in shown if one.name == self.reference]
-        return (*first, *(one for one in shown if one.name != self.reference))
+        others = [one for one in shown if one.name != self.reference]
+        if len(shown) > len(TRACKER_COLOURS):
+            others.sort(key=self.result.rank, reverse=True)
+        return (*first, *others)
 
     @property
     def colours(self) -> dict[str, str]:

@@ -22,6 +22,7 @@ from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.results import RESULTS_FOLDER
 from tirtrack.overlay import draw_boxes
+from tirtrack.report.comparison_plots import SHOWN_TRACKERS
 from tirtrack.report.content import (
     ANNOTATION_COLOUR,
     EvaluationSection,
@@ -54,6 +55,7 @@ def film_strips(
     by_name = {sequence.name: sequence for sequence in dataset.sequences}
     strips = []
     whose = " minus ".join(one.name for one in section.trackers[1::-1])
+    drawn = tuple(one.name for one in section.trackers[:SHOWN_TRACKERS])
     for row, why in chosen(section.rows, section.result.primary, whose):
         sequence = by_name[row.name]
         boxes = {
@@ -61,9 +63,9 @@ def film_strips(
                 read_boxes(result_file(folder, one.name, row.name)), section.result.base
             )
             for one, cell in zip(section.trackers, row.trackers, strict=True)
-            if cell is not None
+            if cell is not None and one.name in drawn
         }
-        strips.append(FilmStrip(row.name, why, _strip(sequence, boxes, section.colours)))
+        strips.append(FilmStrip(row.name, why, drawn, _strip(sequence, boxes, section.colours)))
     return tuple(strips)
 
 
