@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from typing import Any
 
@@ -61,11 +62,17 @@ def test_bars_fill_their_figure(drawn, name):
     assert axes.get_ylim() == (len(axes.get_yticks()) - 0.5, -0.5)
 
 
-def test_trackers_of_one_figure_have_a_colour_each(made, tmp_path):
-    names = [f"t{k:02d}" for k in range(14)]  # the later, the worse
-    for few, order in ((6, names[5:0:-1]), (14, [*names[:5], *names[6:]])):
-        content = made.scored(tmp_path / str(few), names=names[:few][::-1], sequences=3)
-        section = evaluation_section(content, reference="t00" if few == 6 else "t05")
-        assert [one.name for one in section.trackers[1:]] == order
-        shown = [section.colours[one.name] for one in section.trackers[:6]]
-        assert len(set(shown)) == 6
+@pytest.mark.parametrize(
+    ("count", "reference", "others"),
+    [(6, 0, [5, 4, 3, 2, 1]), (14, 5, [0, 1, 2, 3, 4, *range(6, 14)])],
+    ids=["few stay in the order of the file", "of many the best come first"],
+)
+def test_trackers_of_one_figure_have_a_colour_each(made, tmp_path, count, reference, others):
+    names = [f"t{k:02d}" for k in range(count)]  # the later, the worse
+    file = made.scored(tmp_path / "e", names=names, sequences=3) / "result.json"
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    stored["trackers"].reverse()
+    file.write_text(json.dumps(stored), encoding="utf-8")
+    section = evaluation_section(file.parent, reference=names[reference])
+    assert [one.name for one in section.trackers[1:]] == [names[k] for k in others]
+    assert len({section.colours[one.name] for one in section.trackers[:6]}) == 6
