@@ -49,6 +49,10 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
+        named = dict(attrs)
+        if "scroll" in (named.get("class") or "").split():  # reached by keyboard, with a name
+            assert named.get("tabindex") == "0"
+            assert named.get("aria-label")
         if tag not in VOID:
             self.open.append(tag)
         for name, value in attrs:
