@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.datasets.made_layouts import NAMES, make, small
+from tests.datasets.made_layouts import MAKERS, NAMES, make, small
 from tirtrack.datasets import (
     AnnotationOptions,
     benchmarks,
@@ -328,3 +328,39 @@ def test_frames_that_do_not_exist_are_absent(tmp_path: Path):
     facts = open_benchmark(small("anti-uav410"), tmp_path).sequences[0].facts
     assert facts.absent.tolist() == [False, True, False]
     assert facts.cover is None
+
+
+BY_PATH = {
+    "gtot": "gtot",
+    "rgbt210": "rgbt210",
+    "anti-uav": "antiuav-2020",
+    "anti-uav410": "antiuav410",
+    "got10k-val": "got10k",
+    "lasot": "lasot",
+    "ptb-tir": "ptb-tir",
+    "rgbt234": "lsotb-tir",  # looks like LasHeR
+    "vot-rgbt2019": "lsotb-tir",
+    "vot-tir2016": "lsotb-tir",
+    "vtuav-short": "lsotb-tir",
+    "folder": "lsotb-tir",
+}
+
+
+@pytest.mark.parametrize("name", BY_PATH)
+def test_a_folder_has_the_protocol_of_its_data_set_where_the_layout_tells_it(
+    tmp_path: Path, name: str
+) -> None:
+    MAKERS[name](tmp_path / "data", "s_V_001")
+    found = open_dataset(tmp_path / "data")
+    assert found.protocol == BY_PATH[name]
+    assert not [remark for remark in found.remarks if remark.startswith("not scored by")]
+
+
+@pytest.mark.parametrize("name", ["got10k-val", "got10k-test"])
+def test_a_folder_that_lacks_what_its_protocol_counts_by_says_so(tmp_path: Path, name: str) -> None:
+    MAKERS[name](tmp_path / "data", "s_V_001")
+    for file in (tmp_path / "data").rglob("cover.label"):
+        file.unlink()
+    found = open_dataset(tmp_path / "data")
+    assert found.protocol == "lsotb-tir"
+    assert "not scored by got10k, as s_V_001 lacks what it counts by" in found.remarks
