@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +167,7 @@ def test_boxes_are_the_same_pixels_in_every_layout(world: World, tmp_path: Path)
 def test_results_are_written_in_the_base_of_the_annotation(world: World, tmp_path: Path) -> None:
     world.write(tmp_path / "data")
     dataset = open_dataset(tmp_path / "data")
+    dataset = replace(dataset, protocol="lsotb-tir")
     comparison = evaluate([Keeper(step=0.3)], dataset, tmp_path / "out", resamples=20)
     first, *others = (tmp_path / "out/results/keeper/seq.txt").read_text().splitlines()
     x = world.base
