@@ -134,7 +134,7 @@ def test_page_says_that_intervals_are_over_recordings_and_how_many(
     assert "paired bootstrap over 3 recordings, each with all of its sequences" in page
     assert "Intervals are over recordings" in page
     assert "Fewer than 6 recordings give no p" in page
-    differences = page[page.index("<caption>Differences: ") :].partition("</table>")[0]
+    differences = page[page.index("Differences: ") :].partition("</table>")[0]
     assert differences.count('<td data-value="">–</td></tr>') == 4  # the p of every score
     assert "treated as independent, so the intervals" not in page
 

@@ -262,7 +262,7 @@ def test_a_damaged_pair_stops_the_run_unless_it_is_allowed(tmp_path, rig):
 
 
 def test_a_file_that_vanishes_is_a_fault_of_its_pair(tmp_path, rig, monkeypatch):
-    files, faults = mine.sample_files, mine._faults
+    files, looked_at = mine.sample_files, mine._looked_at
     gone = rig / "b" / "tir" / "2.png"
     monkeypatch.setattr(
         mine, "sample_files", lambda take, position: {
@@ -271,9 +271,9 @@ def test_a_file_that_vanishes_is_a_fault_of_its_pair(tmp_path, rig, monkeypatch)
         },
     )  # fmt: skip
     monkeypatch.setattr(
-        mine, "_faults", lambda source, indices: (
-            {0: "no such file"} if "/b" in source.name and indices[0] == 1
-            else faults(source, indices)
+        mine, "_looked_at", lambda source, indices, *, judge: (
+            ({0: "no such file"}, {}) if "/b" in source.name and indices[0] == 1
+            else looked_at(source, indices, judge=judge)
         ),
     )  # fmt: skip
     index = mine_pairs(rig, tmp_path / "out", shard_mb=1, max_bad=0.1)
