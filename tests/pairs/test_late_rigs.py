@@ -92,6 +92,16 @@ def test_an_offset_counts_from_what_a_delay_leaves(late, tmp_path):
     assert set(both.keys) < set(alone.keys)
 
 
+@pytest.mark.parametrize(("stems", "asks"), [("1234", True), ("acfx", False)])
+def test_without_a_map_and_an_offset_videos_may_be_late(tmp_path, write_images, stems, asks):
+    folder = write_images(tmp_path / "v", [*stems])
+    for file in (folder / "tir").iterdir():
+        Image.fromarray(np.full_like(np.asarray(Image.open(file)), 90)).save(file)
+    with pytest.raises(PairsError, match="no map from RGB to TIR can be trusted") as caught:
+        register_pairs(folder, tmp_path / "rig.json")
+    assert ("say with --delay how late TIR is" in str(caught.value)) is asks
+
+
 def test_stills_and_tir_alone_are_not_moved(tmp_path, write_images):
     stills = write_images(tmp_path / "s", ["a", "c", "f", "x"])
     assert len(open_pairs(stills, pairing=Pairing(rig=TWO))) == 4
@@ -131,6 +141,24 @@ def test_shards_hold_what_the_rig_paired(tmp_path, write_images, write_videos, k
     assert len(alone) == 6
     for index in range(6):
         assert_array_equal(alone[index].tir, as_tir(folder.takes[0].read(index)[1], ""))
+
+
+def test_tir_frames_that_another_rig_chose_are_other_content(tmp_path):
+    """Where one video holds both cameras, the file is the same and the number of frames too."""
+    place = tmp_path / "v"
+    place.mkdir()
+    with VideoWriter(place / "both.mp4", 10) as writer:
+        for k in range(8):
+            writer.write(np.full((96, 64, 3), 20 + 20 * k, np.uint8))
+    sources = []
+    for frames in (2.0, -2.0):
+        out = tmp_path / f"{frames:+}"
+        rig = rig_of(TimeOffset(frames=frames), (64, 48))
+        mine_pairs(place, out, pairing=Pairing(rig=rig, layout="stacked"))
+        sources.append(open_pairs(out, pairing=Pairing(tir_alone=True)))
+    assert sources[0][0].tir.mean() > sources[1][0].tir.mean() + 30
+    identities = [content_identity(one, one.manifest()) for one in sources]
+    assert identities[0] != identities[1]
 
 
 def test_what_is_paired_already_is_not_paired_again(tmp_path, write_images):

@@ -250,6 +250,8 @@ def _matched_alone(recording: StoredRecording) -> str:
     """The rule that chose the TIR frames of a recording whose RGB is left out."""
     if recording.split is None or recording.pairing.delay_frames:
         return recording.matched
+    if recording.rig is not None and recording.rig.time is not None:  # it may have chosen others
+        return recording.matched
     return f"{SPLITS[recording.split.layout].halves[1 - recording.split.rgb_half]} half is TIR"
 
 
