@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 
 from benchmarks.evidence.boxes import WAYS, recipe_with
 from benchmarks.evidence.plan import arm_called, read_plan, recipe_of
@@ -20,8 +21,10 @@ from tirtrack.distillation.pool_making import cut, levels_of
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.settings import Modality
-from tirtrack.distillation.sources import open_split
+from tirtrack.distillation.sources import Split, open_split
+from tirtrack.pairs import Pairing
 from tirtrack.pairs.proposals.base import FoundIn
+from tirtrack.pairs.rig import Rig, TimeOffset
 from tirtrack.pairs.source import Pair, Recording
 
 GRID = (96, 128)
@@ -110,3 +113,29 @@ def test_registration_off_is_plain_yaml(tmp_path):
 def test_pairs_in_memory_are_left_as_they_are(tiny):
     split = open_split(tiny.TinyPairs(), None, load_recipe("mixed"), "none")
     assert split.registered == ()
+
+
+def test_a_late_rig_pairs_what_is_trained_on_and_what_is_held_back(tmp_path):
+    """TIR of frame k shows the level 20 k, so the pair of RGB frame k must show 20 (k + 2)."""
+    for name in ("night", "day"):
+        for modality, shape in (("rgb", (48, 64, 3)), ("tir", (48, 64))):
+            (tmp_path / name / modality).mkdir(parents=True)
+            for k in range(8):
+                picture = np.full(shape, 20 * k, np.uint8)
+                Image.fromarray(picture).save(tmp_path / name / modality / f"{k:03d}.png")
+    rows = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    time = TimeOffset(frames=2.3)
+    late = Rig(rgb_wh=(64, 48), tir_wh=(64, 48), tir_from_rgb=rows, time=time)
+    pairs, held_back = tmp_path / "night", tmp_path / "day"
+
+    def split(recipe: str, rig: Rig | None) -> Split:
+        pairing = Pairing(rig=rig)
+        return open_split(pairs, held_back, load_recipe(recipe), "none", pairing=pairing)
+
+    moved, plain = split("mixed", late), split("mixed", None)
+    for source in (moved.source, moved.held_back_source):
+        assert [int(source[k].rgb.max()) for k in range(len(source))] == list(range(0, 120, 20))
+        assert [int(source[k].tir.max()) for k in range(len(source))] == list(range(40, 160, 20))
+    before, after = plain.identity(), moved.identity()
+    assert all(before[name] != after[name] for name in ("pairs", "held-back pairs"))
+    assert len(split("tir_only", late).source) == 8

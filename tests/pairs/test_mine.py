@@ -465,6 +465,10 @@ def test_pairs_that_are_read_otherwise_than_they_were_judged_are_judged_again(
     assert both.is_judged(name)
     assert not both.is_judged("a")
     assert both.judged(0) is source.judged(0)
+    after = CombinedPairs([open_pairs(some_blank / "a"), source])
+    kinds = [source.judged(index) for index in range(len(source))]
+    assert Unusable.BLANK in kinds
+    assert [after.judged(index) for index in range(4, len(after))] == kinds
 
 
 def test_a_pair_that_cannot_be_read_is_not_judged(tmp_path, rig):
