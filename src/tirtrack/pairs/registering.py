@@ -80,12 +80,14 @@ def register_pairs(
             rig = _rig_of(source, recordings, by_map, progress)
         time = by_map
     if not rig.is_trusted:
+        untold = time is None and any(one.is_video for one in recordings)
+        late = ", say with --delay how late TIR is, if it is" if untold else ""
         raise PairsError(
             f"no map from RGB to TIR can be trusted (score {rig.score:.2f}, from {MIN_SCORE:g} on "
             f"it can)",
             source.name,
-            "give more pairs with outlines that both cameras show, and look at them with `tirtrack "
-            "pairs inspect`",
+            f"give more pairs with outlines that both cameras show{late}, and look at them with "
+            "`tirtrack pairs inspect`",
         )
     rig = rig.model_copy(update={"time": time})
     write_rig(file, rig)
