@@ -105,7 +105,7 @@ def test_a_time_offset_that_is_none_is_refused(tmp_path, time):
     write_rig(path, rig())
     path.write_text(path.read_text().replace('"time": null', f'"time": {time}'))
     assert time in path.read_text()
-    with pytest.raises(PairsError, match="is no rig"):
+    with pytest.raises(PairsError, match=r"is no rig \(time\.\w+: [^\[]+\); make it anew"):
         read_rig(path)
 
 

@@ -257,7 +257,9 @@ def read_rig(file: Path) -> Rig:
     except OSError as error:
         raise PairsError(f"could not be read ({error.strerror})", file, _MAKE_ANEW) from error
     except ValidationError as error:
-        reason = " ".join(str(error).split())[:160]
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        reason = f"{field}: {first['msg']}" if field else first["msg"]
         raise PairsError(f"is no rig ({reason})", file, _MAKE_ANEW) from error
     if not rig.is_trusted:
         raise PairsError(

@@ -85,7 +85,7 @@ class MatchedFrames:
                 f"the rig's time offset of {time.frames:.1f} frames leaves nothing of "
                 f"{len(self.places)} pairs",
                 where,
-                "register these recordings: `tirtrack pairs register`",
+                "leave this recording out, or register its cameras: `tirtrack pairs register`",
             )
         return moved
 
