@@ -143,6 +143,16 @@ def test_shards_hold_what_the_rig_paired(tmp_path, write_images, write_videos, k
         assert_array_equal(alone[index].tir, as_tir(folder.takes[0].read(index)[1], ""))
 
 
+def test_a_delay_and_a_rig_move_videos_once_each(tmp_path, write_videos):
+    (tmp_path / "v").mkdir()
+    write_videos(tmp_path / "v", 9, 9)
+    pairing = Pairing(delay_frames=3, rig=rig_of(TimeOffset(frames=-1.4)))
+    folder = open_pairs(tmp_path / "v", pairing=pairing)
+    assert folder.takes[0].places == tuple((k, k + 2) for k in range(1, 6))
+    mine_pairs(tmp_path / "v", tmp_path / "out", pairing=pairing)
+    assert_same_pairs(folder, open_pairs(tmp_path / "out"))
+
+
 def test_tir_frames_that_another_rig_chose_are_other_content(tmp_path):
     """Where one video holds both cameras, the file is the same and the number of frames too."""
     place = tmp_path / "v"
