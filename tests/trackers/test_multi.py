@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -145,7 +146,8 @@ def test_targets_take_turns_with_all_but_the_network(in_threads, frames, monkeyp
     holds = []
 
     def holds_turn():
-        return engine.turn._holder == threading.get_ident()
+        held = engine.turn.leave()
+        return held and bool(engine.turn.__enter__())
 
     def localised(*given, **more):
         holds.append(holds_turn())
@@ -186,7 +188,9 @@ def test_what_goes_wrong_in_a_thread_stays_with_its_target(in_threads, frames, a
         states = tracker.update(frames[t])
         assert states[1].diagnostics == {"failure": "this one alone"}
         assert [states[k] for k in (0, 2, 3)] == [alone[k][t - 1] for k in (0, 2, 3)]
-    assert engine.turn._holder is None
+    assert engine.turn.leave() is False
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(engine.turn.__enter__).result(60)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

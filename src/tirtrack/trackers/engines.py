@@ -71,32 +71,36 @@ class Turn:
     Python's interpreter lock lets one thread run at a time anyway, but numpy drops it in each call
     on a large array: two threads that each follow a target in Python change places at every one,
     and each change costs more than such a call. Threads that take turns change only at networks.
+    A thread that an interrupt reaches while it waits does not hold it, and has nothing to leave.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holder: int | None = None
+        self._lock = threading.RLock()  # which knows its thread; no thread holds it twice
 
     def __enter__(self) -> Self:
         self._lock.acquire()
-        self._holder = threading.get_ident()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self._holder = None
-        self._lock.release()
+        self.leave()
+
+    def leave(self) -> bool:
+        """Leave it to other threads; whether the calling thread held it."""
+        try:
+            self._lock.release()
+        except RuntimeError:  # how a lock says that another thread holds it, or none
+            return False
+        return True
 
     @contextmanager
     def given_up(self) -> Iterator[None]:
         """Leave it to other threads meanwhile, if the calling thread holds it."""
-        if self._holder != threading.get_ident():
-            yield
-            return
-        self.__exit__()
+        held = self.leave()
         try:
             yield
         finally:
-            self.__enter__()
+            if held:
+                self._lock.acquire()
 
 
 class GraphEngine:

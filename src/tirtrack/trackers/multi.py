@@ -328,6 +328,7 @@ class MultiTracker:
         try:
             follow()
         finally:
+            turn.leave()  # an interrupt can come between taking it and its ``with`` block
             wait(running)
         for one in running:
             one.result()
