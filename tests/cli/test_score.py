@@ -86,7 +86,9 @@ def test_missing_sequence_is_an_error_unless_skipped(world: Path, results: Path,
     assert run(line) == 2
     assert "1 of 4 runs are missing: off on dog_S_001 (no result file)" in capsys.readouterr().err
     assert run([*line, "--partial"]) == 0
-    assert "1 runs missing" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "1 runs missing" in printed.out
+    assert "warning: 1 of 4 runs are missing: off on dog_S_001 (no result file)" in printed.err
 
 
 def test_short_result_is_an_error_unless_padded(world: Path, results: Path, capsys) -> None:
@@ -274,8 +276,9 @@ def test_a_bad_result_is_named_with_file_and_row_and_left_out_by_partial(
     assert run(line) == 2
     assert f"{file}, {message}" in capsys.readouterr().err
     assert run([*line, "--partial"]) == 0
-    printed = capsys.readouterr().out
-    assert printed.count("results missing: 1 of off") == 2  # below both tables
+    printed = capsys.readouterr()
+    assert printed.out.count("results missing: 1 of off") == 2  # below both tables
+    assert printed.err.count(f"{file}, {message}") == 1
     assert run([*line, "--partial", "--json"]) == 0
     (left_out,) = json.loads(capsys.readouterr().out)["missing"]
     assert (left_out["tracker"], left_out["sequence"]) == ("off", "dog_S_001")

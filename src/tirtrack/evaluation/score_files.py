@@ -26,7 +26,14 @@ from tirtrack.evaluation.result_files import (
     written_experiment,
 )
 from tirtrack.evaluation.results import SequenceRun, find_results, results_line
-from tirtrack.evaluation.scoring import Runs, included, score_runs, with_facts, with_sizes
+from tirtrack.evaluation.scoring import (
+    Runs,
+    included,
+    missing_sentence,
+    score_runs,
+    with_facts,
+    with_sizes,
+)
 from tirtrack.evaluation.starts import (
     Starts,
     all_starts,
@@ -111,7 +118,8 @@ def score(
         _logger.info("%s: %s", known.name, starts_line(known, starts))
     by_starts: dict[int | str, list[Runs]] = {}
     told = {"source_line": line, "reference": reference or "", "command": command}
-    found = []
+    found: list[Comparison] = []
+    lacking: list[str] = []
     for protocol in rules:
         begun = chosen_starts(protocol, starts)
         key = begun if isinstance(begun, int) else begun.name
@@ -129,9 +137,10 @@ def score(
         runs = by_starts[key]
         if reference is not None:
             _check_reference(reference, runs)
+        counted_by = with_facts(included(known, protocol), protocol, partial=partial)
         scored = score_runs(
             runs,
-            with_facts(included(known, protocol), protocol, partial=partial),
+            counted_by,
             protocol,
             length=length,
             missing="skip" if partial else "error",
@@ -139,7 +148,12 @@ def score(
             group=group,
             seed=seed,
         )
+        if scored.missing:
+            asked = len(runs) * len(all_starts(counted_by, begun).sequences)
+            lacking.append(missing_sentence(scored.missing, asked)[0])
         found.append(scored.model_copy(update=told))
+    for line in dict.fromkeys(lacking):
+        _logger.warning("%s", line)
     if out is not None:
         _write(found, new_folder(Path(out), force=force))
     return found
