@@ -363,4 +363,5 @@ def test_a_folder_that_lacks_what_its_protocol_counts_by_says_so(tmp_path: Path,
         file.unlink()
     found = open_dataset(tmp_path / "data")
     assert found.protocol == "lsotb-tir"
-    assert "not scored by got10k, as s_V_001 lacks what it counts by" in found.remarks
+    lacking = "not scored by got10k, for which s_V_001 lacks absence.label and cover.label"
+    assert lacking in found.remarks

@@ -124,7 +124,8 @@ def _own_protocol(
         if layouts[0].counts_by and getattr(one.facts, layouts[0].counts_by) is None
     ]
     if lacking:
-        return PROTOCOL, (f"not scored by {own}, as {lacking[0]} lacks what it counts by",)
+        files = " and ".join(layouts[0].flags or (layouts[0].rgb_annotation,))
+        return PROTOCOL, (f"not scored by {own}, for which {lacking[0]} lacks {files}",)
     return own, ()
 
 
