@@ -101,6 +101,12 @@ def test_the_numbers_of_the_result_stand_on_the_page_and_in_the_json(evaluation,
     assert numbers["verdicts"][0]["sentence"] in text
 
 
+def test_one_missing_result_is_counted_as_one(made, tmp_path):
+    folder = made.scored(tmp_path / "e", without=[("distilled", "person_03")])
+    text = page_of(build_report([folder], tmp_path / "report.html")).text
+    assert "12 sequences, 480 annotated frames, 1 missing result, 0 repaired rows" in text
+
+
 def test_what_is_not_at_hand_is_left_out_and_not_faked(evaluation, tmp_path):
     text = page_of(build_report([evaluation], tmp_path / "report.html")).text
     assert "Left out: the frames were not at hand" in text

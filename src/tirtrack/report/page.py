@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tirtrack.report.content import ANNOTATION_COLOUR, ReportContent
+from tirtrack.source_line import counted
 
 TEMPLATE = "report.html.j2"
 SCRIPT = "tables.js"
@@ -29,7 +30,7 @@ def render(content: ReportContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(seconds=seconds)
+    environment.filters.update(seconds=seconds, counted=counted)
     script = loader.get_source(environment, SCRIPT)[0]
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return environment.get_template(TEMPLATE).render(
