@@ -107,6 +107,12 @@ def test_one_missing_result_is_counted_as_one(made, tmp_path):
     assert "12 sequences, 480 annotated frames, 1 missing result, 0 repaired rows" in text
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_page_in_an_evaluation_folder_is_not_told_to_use_force(evaluation, force):
+    with pytest.raises(RequestError, match="choose another folder for the page"):
+        build_report([evaluation], evaluation / "page.html", force=force)
+
+
 def test_what_is_not_at_hand_is_left_out_and_not_faked(evaluation, tmp_path):
     text = page_of(build_report([evaluation], tmp_path / "report.html")).text
     assert "Left out: the frames were not at hand" in text

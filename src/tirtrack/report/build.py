@@ -309,13 +309,13 @@ def write_report(content: ReportContent, out: Path, *, force: bool = False) -> P
 def _numbers_of(out: Path, *, force: bool) -> Path:
     """The file of the numbers beside a page, checked like the page to be free to write."""
     page = files.new_file(out, force=force)
-    numbers = files.new_file(page.with_name(RESULT_NAME), force=force)
-    if numbers.is_file() and _is_evaluation(numbers):
+    numbers = page.with_name(RESULT_NAME)
+    if numbers.is_file() and _is_evaluation(numbers):  # first: --force does not help here
         raise RequestError(
             "is the result of an evaluation, and the page's own numbers would replace it", numbers,
             "choose another folder for the page",
         )  # fmt: skip
-    return numbers
+    return files.new_file(numbers, force=force)
 
 
 def _is_evaluation(file: Path) -> bool:
