@@ -296,15 +296,15 @@ def test_the_page_begins_with_three_sentences_then_table_and_figure(tmp_path):
         pytest.param(
             [0.1, 0.3, 0.9],
             [0.35, 0.45, 0.55],
-            "success: no gain from RGB is shown, so the goal (0.5 of what true boxes add) is not "
-            "reached so far.",
+            "success: no gain from RGB is shown, so the goal (0.5 of what true boxes add to TIR "
+            "alone) is not reached so far.",
             id="half, and not above zero",
         ),
         pytest.param(
             [0.1, 0.2, 0.3],
             [0.35, 0.45, 0.55],
-            "success: no gain from RGB is shown, so the goal (0.5 of what true boxes add) is not "
-            "reached so far.",
+            "success: no gain from RGB is shown, so the goal (0.5 of what true boxes add to TIR "
+            "alone) is not reached so far.",
             id="below TIR alone",
         ),
         pytest.param(

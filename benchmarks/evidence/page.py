@@ -259,7 +259,7 @@ def rgb_sentence(results: Results) -> str:
     if found.gained.low <= 0:
         return (
             f"{added}: no gain from RGB is shown, so the goal ({plan.thresholds.share_closed:g} of "
-            f"what true boxes add) is not reached{so_far}."
+            f"what true boxes add to TIR alone) is not reached{so_far}."
         )
     reached = "reached" if found.is_reached else "not reached"
     return (
