@@ -9,7 +9,14 @@ import pytest
 from scipy import ndimage
 
 from tirtrack.pairs.rig import TimeOffset
-from tirtrack.pairs.time_offset import LEAST_FRAMES, WINDOW, Window, measure_time_offset
+from tirtrack.pairs.time_offset import (
+    LEAST_FRAMES,
+    WINDOW,
+    Window,
+    _line,
+    _Measure,
+    measure_time_offset,
+)
 
 HEIGHT, WIDTH = 60, 80
 GROUND = 120 + 400 * ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(160, 160)), 2)
@@ -116,6 +123,22 @@ def test_one_window_that_is_wrong_is_outvoted():
     found = measure_time_offset(windows)
     assert found is not None
     assert found.frames == pytest.approx(3.4, abs=0.25)
+
+
+@pytest.mark.parametrize(
+    ("error", "frames", "drift"),
+    [pytest.param(0.05, 1.0, 0.8, id="clear"), pytest.param(0.3, 1.12, 0.0, id="within its error")],
+)
+def test_a_drift_is_told_only_where_it_is_clear(error, frames, drift):
+    found = _line([_Measure(100.0 * k, 1 + 0.08 * k, error) for k in range(4)])
+    assert found is not None
+    assert found.drift_per_1000 == pytest.approx(drift)
+    assert found.frames == pytest.approx(frames)
+
+
+def test_an_offset_that_is_not_known_to_a_quarter_of_a_frame_is_not_told():
+    assert _line([_Measure(0.0, 1.0, 0.3), _Measure(100.0, 1.0, 0.3)]) is not None
+    assert _line([_Measure(0.0, 1.0, 0.4), _Measure(100.0, 1.0, 0.4)]) is None
 
 
 def test_a_few_frames_tell_nothing_and_unequal_shapes_are_refused():
