@@ -67,6 +67,15 @@ def counted(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
+def are_or_is(count: int) -> str:
+    """The verb for some of several.
+
+    >>> are_or_is(1), are_or_is(12)
+    ('is', 'are')
+    """
+    return "is" if count == 1 else "are"
+
+
 def bits(dtype: np.dtype[Any]) -> str:
     """Depth of samples, in words.
 

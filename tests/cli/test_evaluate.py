@@ -112,7 +112,7 @@ def test_failed_sequence_ends_with_1_and_keeps_the_rest(
     out = tmp_path / "out"
     assert run(["evaluate", "one", "--dataset", str(world), "--out", str(out)]) == 1
     error = capsys.readouterr().err
-    assert "1 of 2 runs are missing: one on b (" in error
+    assert "1 of 2 runs is missing: one on b (" in error
     assert "000002.png" in error
     assert (out / "results" / "one" / "a.txt").is_file()
 
@@ -140,7 +140,7 @@ def test_named_files_are_evaluated(world: Path, tmp_path: Path, capsys) -> None:
     named = ["--annotation", str(tmp_path / "boxes.txt"), "--frames", str(world / "a" / "img")]
     assert run(["evaluate", "one", *named, "--base", "1", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "boxes, lsotb-tir: 1 sequences, 4 frames" in printed
+    assert "boxes, lsotb-tir: 1 sequence, 4 frames" in printed
     assert "count from 1; corners x1,y1,x2,y2 read as boxes (1 of 1 sequences)" in printed
     assert (out / "results" / "one" / "boxes.txt").read_text() == "6,6,10,10\n" * 4
     assert run(["score", str(out), "--annotation", str(tmp_path / "boxes.txt"), "--base", "1"]) == 0

@@ -84,11 +84,11 @@ def test_missing_sequence_is_an_error_unless_skipped(world: Path, results: Path,
     (results / "off" / "dog_S_001.txt").unlink()
     line = ["score", str(results), "--dataset", str(world)]
     assert run(line) == 2
-    assert "1 of 4 runs are missing: off on dog_S_001 (no result file)" in capsys.readouterr().err
+    assert "1 of 4 runs is missing: off on dog_S_001 (no result file)" in capsys.readouterr().err
     assert run([*line, "--partial"]) == 0
     printed = capsys.readouterr()
-    assert "1 runs missing" in printed.out
-    assert "warning: 1 of 4 runs are missing: off on dog_S_001 (no result file)" in printed.err
+    assert "1 run missing" in printed.out
+    assert "warning: 1 of 4 runs is missing: off on dog_S_001 (no result file)" in printed.err
 
 
 def test_short_result_is_an_error_unless_padded(world: Path, results: Path, capsys) -> None:
@@ -257,11 +257,12 @@ def test_frames_that_would_need_an_option_do_not_stop_score(
 
 
 BAD_RESULTS = {
-    "short": ("1,2,3,4\n" * 5, "row 5: the result has 5 rows, the annotation 6"),
-    "long": ("1,2,3,4\n" * 9, "row 7: the result has 9 rows, the annotation 6"),
-    "a_column_too_few": ("1,2,3,4\n1,2,3\n" * 3, "row 2: has 3 columns, expected 4"),
-    "a_column_too_many": ("1,2,3,4,5\n" * 6, "row 1: has 5 columns, expected 4"),
-    "no_number": ("1,2,3,4\n1,2,x,4\n" * 3, 'row 2: "x" is not a number'),
+    "short": ("1,2,3,4\n" * 5, ", row 5: the result has 5 rows, the annotation 6"),
+    "long": ("1,2,3,4\n" * 9, ", row 7: the result has 9 rows, the annotation 6"),
+    "a_column_too_few": ("1,2,3,4\n1,2,3\n" * 3, ", row 2: has 3 columns, expected 4"),
+    "a_column_too_many": ("1,2,3,4,5\n" * 6, ", row 1: has 5 columns, expected 4"),
+    "no_number": ("1,2,3,4\n1,2,x,4\n" * 3, ', row 2: "x" is not a number'),
+    "empty": ("", ": the result is empty; run the sequence again"),
 }
 
 
@@ -274,15 +275,15 @@ def test_a_bad_result_is_named_with_file_and_row_and_left_out_by_partial(
     file.write_text(text)
     line = ["score", str(results), "--dataset", str(world)]
     assert run(line) == 2
-    assert f"{file}, {message}" in capsys.readouterr().err
+    assert f"{file}{message}" in capsys.readouterr().err
     assert run([*line, "--partial"]) == 0
     printed = capsys.readouterr()
     assert printed.out.count("results missing: 1 of off") == 2  # below both tables
-    assert printed.err.count(f"{file}, {message}") == 1
+    assert printed.err.count(f"{file}{message}") == 1
     assert run([*line, "--partial", "--json"]) == 0
     (left_out,) = json.loads(capsys.readouterr().out)["missing"]
     assert (left_out["tracker"], left_out["sequence"]) == ("off", "dog_S_001")
-    assert f"{file}, {message}" in left_out["reason"]
+    assert f"{file}{message}" in left_out["reason"]
 
 
 def test_several_bad_results_are_named_together(world: Path, results: Path, capsys) -> None:
@@ -300,8 +301,20 @@ def test_rows_of_nan_are_named_and_counted(world: Path, results: Path, capsys) -
     file.write_text("10,20,30,40\n" * 2 + "nan,nan,nan,nan\n" + "10,20,30,40\n" * 3)
     assert run(["score", str(results), "--dataset", str(world)]) == 0
     printed = capsys.readouterr()
-    assert f"1 result file with NaN in a box: {file}, row 3" in printed.err
-    assert "1 result rows repaired" in printed.out
+    assert f"1 result file with NaN or an infinite number in a box: {file}, row 3" in printed.err
+    assert "1 result row repaired" in printed.out
+
+
+@pytest.mark.parametrize("row", ["inf,20,30,40", "10,20,-inf,40", "10,1e400,30,40"])
+def test_rows_with_an_infinite_number_are_named(
+    world: Path, results: Path, row: str, capsys
+) -> None:
+    file = results / "off" / "dog_S_001.txt"
+    file.write_text("10,20,30,40\n" * 3 + f"{row}\n" + "10,20,30,40\n" * 2)
+    assert run(["score", str(results), "--dataset", str(world)]) == 0
+    assert f"1 result file with NaN or an infinite number in a box: {file}, row 4" in (
+        capsys.readouterr().err
+    )
 
 
 def test_rows_of_nan_are_counted_from_the_first_annotated_box(
@@ -356,7 +369,7 @@ def test_a_sequence_whose_annotation_cannot_be_read_is_left_out_and_said_so(
     line = ["score", str(results), "--dataset", str(world), "--partial"]
     assert run(line) == 0
     printed = capsys.readouterr().out
-    assert ": 1 sequences, " in printed
+    assert ": 1 sequence, " in printed
     assert "1 sequence left out" in printed
     assert "a sequence is left out" in printed
     assert "dog_S_001.txt, row 2: has 3 columns, expected 4" in printed

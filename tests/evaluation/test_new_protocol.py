@@ -130,7 +130,7 @@ def test_the_page_is_made_of_its_scores_alone(scored, tmp_path: Path) -> None:
     assert 'alt="Mean centre error plot: near [1.000], far [5.500]"' in page
     assert page.count('class="gain"') == COUNT
     assert {'style="width:50.0%"', 'style="width:25.0%"'} <= set(re.findall(r'style="w.*?"', page))
-    assert "1 of the 42 frames have no valid annotation" in words
+    assert "1 of the 42 frames without a valid annotated box" in words
     first, last = (
         page.index(f'<tr><td class="text short">s{number}_V_001') for number in (COUNT - 1, 0)
     )

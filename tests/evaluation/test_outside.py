@@ -214,7 +214,7 @@ def test_what_failed_is_named_at_the_end_of_the_command_and_tried_again(
     assert app.run(words) == 1
     printed, said = capsys.readouterr()
     assert "success" in printed
-    assert "1 of 2 runs are missing: still on a_V_001 (" in said.splitlines()[-1]
+    assert "1 of 2 runs is missing: still on a_V_001 (" in said.splitlines()[-1]
     assert "(AssertionError: no filter)" in said.splitlines()[-1]
     assert "AssertionError: no filter" in Path("out/logs/still/a_V_001.txt").read_text()
     first = Path("out/results/still/c_D_002.txt").stat().st_mtime_ns

@@ -174,7 +174,7 @@ def test_failing_sequence_does_not_stop_the_rest(world: LabelledDataset, tmp_pat
     bad.write_bytes(bad.read_bytes()[:60])
     with pytest.raises(RunError) as caught:
         evaluate([Keeper()], world, tmp_path / "out", resamples=20)
-    assert "1 of 3 runs are missing: keeper on b_D_001" in str(caught.value)
+    assert "1 of 3 runs is missing: keeper on b_D_001" in str(caught.value)
     assert "0004.png" in str(caught.value)
     assert caught.value.exit_code == 1
     stored = json.loads((tmp_path / "out" / "result.json").read_text())

@@ -147,7 +147,7 @@ def test_resumed_run_tracks_only_the_starts_that_are_missing(
 def test_sequence_without_one_of_its_starts_has_no_score(
     world: LabelledDataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(RunError, match="1 of 5 runs are missing: keeper on b_V_002 "):
+    with pytest.raises(RunError, match="1 of 5 runs is missing: keeper on b_V_002 "):
         evaluate([Keeper(fail_at=11)], world, tmp_path / "out", starts=3)
     stored = json.loads((tmp_path / "out" / "result.json").read_text())
     assert [row["name"] for row in stored["trackers"][0]["sequences"]] == ["a_V_001"]

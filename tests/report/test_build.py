@@ -93,7 +93,7 @@ def test_the_numbers_of_the_result_stand_on_the_page_and_in_the_json(evaluation,
     assert "4 sequences cannot decide between distilled and nano-rgb" in text
     for expected in ("0.550", "0.577", "0.561", "person_02", "+0.070", "-0.020", "lsotb-tir"):
         assert expected in text
-    assert "7 of the 240 frames have no valid annotation" in text
+    assert "7 of the 240 frames without a valid annotated box" in text
     assert "counts every one of them as a miss in the success plot" in text
     numbers = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert numbers["evaluations"][0]["trackers"][1]["values"]["success"] == pytest.approx(0.5775)

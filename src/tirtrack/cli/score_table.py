@@ -12,6 +12,7 @@ from tirtrack.cli.options import rate
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, TrackerResult
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.verdict import FEWEST_SEQUENCES, interval, no_means
+from tirtrack.source_line import counted
 
 PLAIN_WIDTH = 180  # where the output is no terminal: nothing is cut or wrapped for a screen
 FEW = 5  # of more trackers each has one row, so that all fit on a screen
@@ -55,7 +56,8 @@ def _titled(comparison: Comparison, *notes: str) -> Table:
     return _table(
         comparison,
         f"{comparison.dataset}, {comparison.protocol}: "
-        f"{comparison.sequences} sequences, {comparison.frames} frames{starts}",
+        f"{counted(comparison.sequences, 'sequence')}, "
+        f"{counted(comparison.frames, 'frame')}{starts}",
         *notes,
     )
 
@@ -243,9 +245,9 @@ def footnote(comparison: Comparison) -> str:
     """Absent frames, repaired rows and missing runs, in one line."""
     rule = f" (each counts {comparison.absent_rule})" if comparison.absent_rule else ""
     parts = [
-        f"{comparison.absent_frames} frames without a valid annotation{rule}",
-        f"{comparison.repaired_rows} result rows repaired",
-        f"{len(comparison.missing)} runs missing",
+        f"{counted(comparison.absent_frames, 'frame')} without a valid annotation{rule}",
+        f"{counted(comparison.repaired_rows, 'result row')} repaired",
+        f"{counted(len(comparison.missing), 'run')} missing",
     ]
     return "; ".join(parts)
 

@@ -61,6 +61,7 @@ from tirtrack.identity import IDENTITY_NAME, check_same_identity, versions
 from tirtrack.media import SourceInfo
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import as_typed
+from tirtrack.source_line import are_or_is
 from tirtrack.stored import write_stored
 from tirtrack.workers import check_workers, why_not_sent
 
@@ -244,7 +245,7 @@ def missing_runs(comparison: Comparison, out: Path) -> RunError:
         said = f"{said}; and {len(listed) - _LISTED} more causes"
     count = len(comparison.missing)
     return RunError(
-        f"{count} of {finished + count} runs are missing: {said}",
+        f"{count} of {finished + count} runs {are_or_is(count)} missing: {said}",
         out / RESULT_NAME,
         "the other runs are scored there, --resume tries these again",
     )

@@ -213,7 +213,7 @@ def read_runs(
     _check_names([name for name, _ in trackers])
     runs: list[Runs] = []
     faults: list[DatasetError] = []
-    without_box: list[str] = []
+    not_finite: list[str] = []
     base_by_run = by_folder()
     for name, files in trackers:
         read = {
@@ -226,7 +226,7 @@ def read_runs(
         tracks = {key: one for key, one in read.items() if isinstance(one, SequenceRun)}
         faulty = {key: one for key, one in read.items() if not isinstance(one, SequenceRun)}
         faults += faulty.values()
-        without_box += _without_box(files, tracks, by_name)
+        not_finite += _not_finite(files, tracks, by_name)
         _warn_of_another_base(name, tracks, dataset)
         stem, file = next(iter(files.items()))
         _check_experiment(file, tracks, sequences[0], starts)
@@ -234,8 +234,8 @@ def read_runs(
         runs.append(Runs(name, tracks, facts, {key: str(one) for key, one in faulty.items()}))
     if faults and not partial:
         raise _all_of(faults)
-    if without_box:
-        _logger.warning("%s", _without_box_line(without_box))
+    if not_finite:
+        _logger.warning("%s", _not_finite_line(not_finite))
     return runs
 
 
@@ -271,10 +271,11 @@ def _read(
     """The run in a file, with as many rows as are annotated, or why it cannot be scored."""
     try:
         track = read_run(file, sequence, columns=columns, base=base, base_by_run=base_by_run)
-        if len(track.boxes):
-            rows = len(sequence) - (first_valid_row(sequence.annotation) or 0)
-            last = f"{file}, row {min(len(track.boxes), rows + 1)}"
-            with_length(track.boxes, rows, length=length, where=last)
+        if len(track.boxes) == 0:
+            raise DatasetError("the result is empty", file, "run the sequence again")
+        rows = len(sequence) - (first_valid_row(sequence.annotation) or 0)
+        last = f"{file}, row {min(len(track.boxes), rows + 1)}"
+        with_length(track.boxes, rows, length=length, where=last)
     except DatasetError as error:
         return error
     return track
@@ -317,36 +318,37 @@ def _all_of(faults: Sequence[DatasetError]) -> DatasetError:
     )
 
 
-def _without_box(
+def _not_finite(
     files: Mapping[str, Path],
     tracks: Mapping[str, SequenceRun],
     by_name: Mapping[str, Sequence[LabelledSequence]],
 ) -> list[str]:
-    """Files with rows of NaN, each with the first such row."""
+    """Files with NaN or infinite numbers, each with the first such row."""
     return [
         f"{file}, row {row}"
         for stem, file in files.items()
         for sequence in by_name[stem]
-        if sequence.name in tracks and (row := _row_without_box(tracks[sequence.name], sequence))
+        if sequence.name in tracks and (row := _row_not_finite(tracks[sequence.name], sequence))
     ]
 
 
-def _row_without_box(track: SequenceRun, sequence: LabelledSequence) -> str:
-    """The first row with NaN where the tracker ran, counted from 1; empty if there is none."""
-    if not np.isnan(track.boxes).any():
+def _row_not_finite(track: SequenceRun, sequence: LabelledSequence) -> str:
+    """The first row that is not finite where the tracker ran, counted from 1; empty if none is."""
+    if np.isfinite(track.boxes).all():
         return ""
-    rows = np.isnan(track.boxes).any(axis=1) & ~np.isin(track.statuses, (FAILED, SKIPPED))
+    rows = ~np.isfinite(track.boxes).all(axis=1) & ~np.isin(track.statuses, (FAILED, SKIPPED))
     if not rows.any():
         return ""
     is_cut = first_valid_row(sequence.annotation)  # a file may or may not have the rows before it
     return f"{rows.argmax() + 1}{' from the first annotated box on' if is_cut else ''}"
 
 
-def _without_box_line(places: Sequence[str]) -> str:
+def _not_finite_line(places: Sequence[str]) -> str:
     more = f"; and {len(places) - _LISTED} more" if len(places) > _LISTED else ""
     return (
-        f"{counted(len(places), 'result file')} with NaN in a box: {'; '.join(places[:_LISTED])}"
-        f"{more}; the protocol repairs what it can, and the table counts the repaired rows"
+        f"{counted(len(places), 'result file')} with NaN or an infinite number in a box: "
+        f"{'; '.join(places[:_LISTED])}{more}; the protocol repairs what it can, the table counts "
+        "the repaired rows, and an infinite box is a miss"
     )
 
 

@@ -45,6 +45,7 @@ from tirtrack.evaluation.vot_runs import counted_frames
 from tirtrack.files import fingerprint
 from tirtrack.identity import versions
 from tirtrack.media import SourceInfo
+from tirtrack.source_line import are_or_is
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
@@ -281,7 +282,7 @@ def missing_sentence(missing: Sequence[MissingRun], asked: int) -> tuple[str, No
     first = ", ".join(str(one) for one in missing[:_LISTED])
     more = "" if len(missing) <= _LISTED else f" and {len(missing) - _LISTED} more"
     return (
-        f"{len(missing)} of {asked} runs are missing: {first}{more}",
+        f"{len(missing)} of {asked} runs {are_or_is(len(missing))} missing: {first}{more}",
         None,
         "run them, or leave them out of the averages with --partial",
     )
