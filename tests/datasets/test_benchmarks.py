@@ -20,6 +20,7 @@ from tirtrack.datasets import (
 )
 from tirtrack.datasets.by_name import open_benchmark
 from tirtrack.errors import DatasetError, RequestError
+from tirtrack.evaluation.protocols.one_pass import check_facts
 
 # name: sequences, frames (specs/metrics.md)
 PUBLISHED = {
@@ -339,7 +340,7 @@ BY_PATH = {
     "lasot": "lasot",
     "ptb-tir": "ptb-tir",
     "rgbt234": "lsotb-tir",  # looks like LasHeR
-    "vot-rgbt2019": "lsotb-tir",
+    "vot-rgbt2019": "vot-multistart",
     "vot-tir2016": "lsotb-tir",
     "vtuav-short": "lsotb-tir",
     "folder": "lsotb-tir",
@@ -365,3 +366,49 @@ def test_a_folder_that_lacks_what_its_protocol_counts_by_says_so(tmp_path: Path,
     assert found.protocol == "lsotb-tir"
     lacking = "not scored by got10k, for which s_V_001 lacks absence.label and cover.label"
     assert lacking in found.remarks
+
+
+@pytest.mark.parametrize(
+    ("name", "sequences", "protocol"),
+    [
+        ("rgbt234", ["afterrain", "bike"], "rgbt234"),
+        ("lasher", ["10runone", "bike"], "lasher"),
+        ("rgbt234", ["bike"], "lsotb-tir"),  # on both lists
+        ("rgbt234", ["afterrain", "10runone"], "lsotb-tir"),
+    ],
+)
+def test_of_two_data_sets_that_look_alike_the_names_tell_the_protocol(
+    tmp_path: Path, name: str, sequences: list[str], protocol: str
+) -> None:
+    for sequence in sequences:
+        MAKERS[name](tmp_path / "data", sequence)
+    found = open_dataset(tmp_path / "data")
+    assert found.protocol == protocol
+    unknown = [one for one in found.remarks if one.startswith("RGBT234 and LasHeR look alike")]
+    assert bool(unknown) == (protocol == "lsotb-tir")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("1 2 3 4\n", "has 1 row, groundTruth_i.txt has 3"), ("x\n", "row 1: ")]
+)
+def test_a_second_annotation_that_cannot_be_used_is_named(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    MAKERS["gtot"](tmp_path / "data", "s_V_001")
+    (file,) = (tmp_path / "data").rglob("groundTruth_v.txt")
+    file.write_text(text)
+    found = open_dataset(tmp_path / "data")
+    assert found.protocol == "lsotb-tir"
+    (remark,) = [one for one in found.remarks if one.startswith("not scored by gtot")]
+    assert f"{file}" in remark
+    assert words in remark
+    with pytest.raises(DatasetError, match="which cannot be used: ") as caught:
+        check_facts("gtot", ("second",), found.sequences[0].facts, "s_V_001")
+    assert words in str(caught.value)
+
+
+def test_a_link_to_annotation_that_is_gone_is_an_error_not_a_sequence_less(tmp_path: Path) -> None:
+    file = MAKERS["ptb-tir"](tmp_path / "data", "s_V_001").annotation
+    (file.parent / "t_V_002.txt").symlink_to("gone.txt")
+    with pytest.raises(DatasetError, match=r"t_V_002\.txt: could not be read"):
+        open_dataset(tmp_path / "data", with_frames=False)

@@ -205,6 +205,7 @@ def video(path: Path, count: int, level: int = 60) -> None:
 
 def test_layouts_whose_numbers_mean_the_same_may_be_mixed(sequence: Path, tmp_path: Path) -> None:
     images(tmp_path / "vot" / "ir", 1)
+    images(tmp_path / "vot" / "color", 1)
     (tmp_path / "vot" / "groundtruth.txt").write_text("1,2,4,2,4,6,1,6\n")
     dataset = open_dataset(tmp_path)
     assert dataset.layout == "groundtruth.txt and VOT-RGBT"

@@ -45,7 +45,7 @@ def annotation_files(root: Path) -> dict[str, Path]:
     """Sequence names to annotation files, in order of names; empty for another layout."""
     folder = annotation_folder(root)
     if folder is not None:
-        return {path.stem: path for path in sorted(folder.glob("*.txt")) if path.is_file()}
+        return {path.stem: path for path in sorted(folder.glob("*.txt")) if not path.is_dir()}
     if (root / RECT_FILE).is_file():
         return {root.resolve().name: root / RECT_FILE}
     return {path.parent.name: path for path in sorted(root.glob(f"*/{RECT_FILE}"))}
@@ -65,10 +65,10 @@ def read_attributes(path: Path) -> list[int]:
         DatasetError: a value is neither 0 nor 1.
     """
     words = re.split(r"[\s,]+", path.read_text(encoding="utf-8", errors="replace").strip(" ,\r\n"))
-    if any(word not in ("0", "1") for word in words):
-        raise DatasetError(
-            "a value is neither 0 nor 1", path, "expected 0/1 values separated by commas"
-        )
+    wrong = [word for word in words if word not in ("0", "1")]
+    if wrong:
+        said = f'"{wrong[0][:20]}" is neither 0 nor 1' if wrong[0] else "a value is missing"
+        raise DatasetError(said, path, "expected 0/1 values separated by commas")
     return [int(word) for word in words]
 
 

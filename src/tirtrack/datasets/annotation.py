@@ -22,6 +22,7 @@ from tirtrack.datasets.stored_frames import NoFrames, StoredFrames, check_count,
 from tirtrack.datasets.target_boxes import TargetBoxes
 from tirtrack.errors import DatasetError, FrameError, RequestError, names_option
 from tirtrack.read_options import AS_STORED, ReadOptions
+from tirtrack.source_line import counted
 
 BASE = 1
 """Of all annotation in memory."""
@@ -214,23 +215,24 @@ def _frame_facts(
         with_absent,
         cover_of(file.absence),
         facts.size_wh,
-        _second(file, len(target)),
+        *_second(file, len(target)),
     )
 
 
-def _second(file: AnnotationFile, rows: int) -> np.ndarray | None:
-    """``[rows,4]`` annotation of the RGB frames; ``None`` where there is none that fits, which is
-    for those to refuse who need it.
+def _second(file: AnnotationFile, rows: int) -> tuple[np.ndarray | None, str]:
+    """``[rows,4]`` annotation of the RGB frames; ``None`` where there is none that fits, with the
+    reason if its file is there. Those who need it refuse.
     """
     if file.second is None or not file.second.is_file():
-        return None
+        return None, ""
     try:
         targets = read_targets(file.second, file.columns)
-    except DatasetError:
-        return None
-    if [len(one) for one in targets] != [rows]:
-        return None
-    return counted_from_1(targets[0].boxes, targets[0].absent, file.base)
+    except DatasetError as error:
+        return None, f"{error.where}: {error.what}"
+    found = sum(map(len, targets))
+    if len(targets) != 1 or found != rows:
+        return None, f"{file.second}: has {counted(found, 'row')}, {file.path.name} has {rows}"
+    return counted_from_1(targets[0].boxes, targets[0].absent, file.base), ""
 
 
 def _with_frames(

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,13 @@ from tirtrack.datasets.annotation import (
     remarks_of,
     sequences_of,
 )
-from tirtrack.datasets.benchmark import Benchmark, SequenceReader
+from tirtrack.datasets.benchmark import Benchmark, SequenceReader, published
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.sequence_layouts import (
     ITSELF,
     LAYOUTS,
     ONLY_VIDEO,
+    RGBT234,
     SequenceLayout,
     layout_of,
 )
@@ -40,6 +42,11 @@ from tirtrack.errors import DatasetError
 ATTRIBUTES = "attributes.json"
 PROTOCOL = "lsotb-tir"
 _LISTED = 6
+_LISTED_ALIKE = {
+    "rgbt234": replace(RGBT234, protocol="rgbt234", counts_by="second"),
+    "lasher_test": replace(RGBT234, protocol="lasher"),
+}
+"""Data sets that share a layout, by their lists of sequences."""
 
 
 def sequence_folders(
@@ -113,20 +120,37 @@ def _own_protocol(
     layouts: Sequence[SequenceLayout], sequences: Sequence[LabelledSequence]
 ) -> tuple[str, tuple[str, ...]]:
     """The protocol of the data set that the layout tells, or that of any folder; and a remark if
-    sequences lack what the own one counts by.
+    the own one is unknown, or sequences lack what it counts by.
     """
-    own = layouts[0].protocol
-    if not own or any(one.protocol != own for one in layouts):
+    own = _by_names(layouts[0], sequences)
+    if own == RGBT234:
+        says = " or ".join(f"--protocol {one.protocol}" for one in _LISTED_ALIKE.values())
+        return PROTOCOL, (
+            f"RGBT234 and LasHeR look alike, and on the list of neither is every sequence: {says} "
+            "scores as its toolkit does",
+        )
+    if not own.protocol or any(one.protocol != layouts[0].protocol for one in layouts):
         return PROTOCOL, ()
     lacking = [
-        one.name
-        for one in sequences
-        if layouts[0].counts_by and getattr(one.facts, layouts[0].counts_by) is None
+        one for one in sequences if own.counts_by and getattr(one.facts, own.counts_by) is None
     ]
     if lacking:
-        files = " and ".join(layouts[0].flags or (layouts[0].rgb_annotation,))
-        return PROTOCOL, (f"not scored by {own}, for which {lacking[0]} lacks {files}",)
-    return own, ()
+        files = " and ".join(own.flags or (own.rgb_annotation,))
+        why = lacking[0].facts.no_second
+        why = f": {why}" if why else f", for which {lacking[0].name} lacks {files}"
+        return PROTOCOL, (f"not scored by {own.protocol}{why}",)
+    return own.protocol, ()
+
+
+def _by_names(layout: SequenceLayout, sequences: Sequence[LabelledSequence]) -> SequenceLayout:
+    """The layout; of data sets that share one, that of the only one whose list has all names."""
+    if layout != RGBT234:
+        return layout
+    names = {one.name for one in sequences}
+    found = [
+        own for stem, own in _LISTED_ALIKE.items() if names <= {one.name for one in published(stem)}
+    ]
+    return found[0] if len(found) == 1 else layout
 
 
 def folder_readers(

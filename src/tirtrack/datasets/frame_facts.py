@@ -24,6 +24,7 @@ class FrameFacts:
         size_wh: width and height of the frames, pixels.
         second: ``[T,4]`` xywh annotation of the same frames in the other modality, in the base of
             the first one.
+        no_second: reason why there is none, where its file is there and cannot be used.
         scores: ``[T]`` scores of the result in [0, 1], NaN where it has none.
         statuses: ``[T]`` statuses of the result, as text.
     """
@@ -33,6 +34,7 @@ class FrameFacts:
     cover: np.ndarray | None = None
     size_wh: tuple[int, int] | None = None
     second: np.ndarray | None = None
+    no_second: str = ""
     scores: np.ndarray | None = None
     statuses: np.ndarray | None = None
 

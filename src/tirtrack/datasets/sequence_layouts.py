@@ -27,7 +27,7 @@ class SequenceLayout:
         base: base of the annotation's coordinates.
         assumed_base: whether the base is assumed because no source states it.
         columns: columns of the annotation, if not x,y,w,h.
-        needs: a file or folder that must be there, to tell layouts with equal annotation apart.
+        needs: files and folders that must be there, to tell layouts with equal annotation apart.
         sparse: whether the annotation may have one row per ten frames.
         first_only: whether the annotation may have a row for the first frame alone.
         rgb: folder of the RGB frames that belong to the thermal ones; empty if there are none.
@@ -45,7 +45,7 @@ class SequenceLayout:
     base: int
     assumed_base: bool = False
     columns: Columns | None = None
-    needs: str = ""
+    needs: tuple[str, ...] = ()
     sparse: bool = False
     first_only: bool = False
     rgb: str = ""
@@ -58,7 +58,8 @@ class SequenceLayout:
 
     def fits(self, folder: Path) -> bool:
         """Whether a folder is a sequence of this layout."""
-        return (folder / self.annotation).is_file() and (folder / self.needs).exists()
+        needed = all((folder / one).exists() for one in self.needs)
+        return (folder / self.annotation).is_file() and needed
 
 
 ITSELF, ONLY_VIDEO = ".", "*"
@@ -75,7 +76,8 @@ RGBT234 = SequenceLayout(
     rgb="visible", rgb_annotation="visible.txt", has_flat=True,
 )  # fmt: skip
 RGBT210 = SequenceLayout(
-    "RGBT210", "init.txt", _THERMAL, base=1, needs="infrared", rgb="visible", protocol="rgbt210"
+    "RGBT210", "init.txt", _THERMAL, base=1, needs=("infrared",), rgb="visible",
+    protocol="rgbt210",
 )  # fmt: skip
 VTUAV = SequenceLayout(
     "VTUAV", "ir.txt", ("ir", *_THERMAL), base=0, assumed_base=True, sparse=True,
@@ -85,14 +87,17 @@ ANTI_UAV = SequenceLayout("Anti-UAV", "infrared.json", _UAV_FRAMES, base=0, prot
 ANTI_UAV410 = SequenceLayout(
     "Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0, protocol="antiuav410"
 )
-VOT_RGBT = SequenceLayout("VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs="ir", rgb="color")
+VOT_RGBT = SequenceLayout(
+    "VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs=("ir", "color"), rgb="color",
+    protocol="vot-multistart",
+)  # fmt: skip
 LASOT = SequenceLayout(
-    "LaSOT", "groundtruth.txt", (IMAGE_FOLDER,), base=1, needs="nlp.txt",
+    "LaSOT", "groundtruth.txt", (IMAGE_FOLDER,), base=1, needs=("nlp.txt",),
     flags=("full_occlusion.txt", "out_of_view.txt"), has_flat=True, protocol="lasot",
     counts_by="absent",
 )  # fmt: skip
 GOT10K = SequenceLayout(
-    "GOT-10k", "groundtruth.txt", (ITSELF,), base=0, needs="meta_info.ini", first_only=True,
+    "GOT-10k", "groundtruth.txt", (ITSELF,), base=0, needs=("meta_info.ini",), first_only=True,
     flags=("absence.label", "cover.label"), size_file="meta_info.ini", protocol="got10k",
     counts_by="cover",
 )  # fmt: skip

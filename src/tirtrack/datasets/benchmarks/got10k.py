@@ -23,7 +23,7 @@ def _part(part: str, count: int, title: str) -> Benchmark:
         described="github.com/got-10k/toolkit",
         protocol=PROTOCOL if part == "Test" else "got10k",
         reader=sequence_readers,
-        layout=replace(GOT10K, needs="", first_only=part == "Test", flags=flags),
+        layout=replace(GOT10K, needs=(), first_only=part == "Test", flags=flags),
         count=count,
         sequences=tuple(ListedSequence(name) for name in names),
         folder="got10k",

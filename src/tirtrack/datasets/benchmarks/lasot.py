@@ -18,7 +18,7 @@ WHOLE = Benchmark(
     described=_SOURCE,
     protocol="lasot",
     reader=sequence_readers,
-    layout=replace(LASOT, needs=""),
+    layout=replace(LASOT, needs=()),
     count=1400,
     sequences=published("lasot"),
     errors=(

@@ -35,7 +35,7 @@ RGBT_2019 = replace(
     title="VOT-RGBT2019",
     described="www.votchallenge.net/vot2019/dataset.html",
     protocol="vot-multistart",
-    layout=VOT_RGBT,
+    layout=replace(VOT_RGBT, needs=("ir",)),
     count=60,
 )
 RGBT_2020 = replace(

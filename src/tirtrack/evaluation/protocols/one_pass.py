@@ -434,6 +434,12 @@ def check_facts(protocol: str, needs: Sequence[str], facts: FrameFacts, where: s
     """
     for need in needs:
         if getattr(facts, need) is None:
+            if need == "second" and facts.no_second:
+                raise DatasetError(
+                    f"{protocol} needs {_FACTS[need]}, which cannot be used: {facts.no_second}",
+                    where,
+                    "correct the file, or choose another --protocol",
+                )
             raise DatasetError(
                 f"{protocol} needs {_FACTS[need]}, which this sequence lacks",
                 where,
