@@ -67,13 +67,17 @@ def fragments(overlaps: np.ndarray, statuses: np.ndarray) -> list[Fragment]:
     return found
 
 
-def expected_overlap(found: Sequence[Fragment]) -> np.ndarray:
+def expected_overlap(found: Sequence[Fragment], longest: int | None = None) -> np.ndarray:
     """The expected average overlap by length of sequence, as the supervised analysis has it.
 
     Point ``j`` is the mean over fragments of the mean overlap of frames 1 to ``j``. A failed
     fragment goes on with 0, a complete one takes part while it lasts.
+
+    Args:
+        found: the fragments.
+        longest: number of points, no less than the longest fragment has frames; as many by default.
     """
-    longest = max(len(one.overlaps) for one in found)
+    longest = longest or max(len(one.overlaps) for one in found)
     total, count = np.zeros(longest), np.zeros(longest)
     for one in found:
         padded = np.zeros(longest)

@@ -1,8 +1,9 @@
 """VOT, supervised, as pysot's port of the older toolkit counts it.
 
 Read from that code, not compared with its numbers. Against ``vot-supervised``: pieces begin where
-the tracker is started again and end in that frame, the expected average overlap is taken over
-lengths counted from 1, and the frames of all sequences are pooled for accuracy.
+the tracker is started again and end in that frame, lengths count from 1 and go to that of the
+longest run, the expected average overlap is the mean over those lengths of its interval that are
+reached, and the frames of all sequences are pooled for accuracy.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from tirtrack.evaluation.vot_runs import (
     counted_frames,
     expected_overlap,
     failure_rows,
-    mean_between,
 )
 
 ROBUSTNESS = ScoreDescription(
@@ -39,12 +39,16 @@ LOST = ScoreDescription(
 
 
 def pieces(overlaps: np.ndarray, marks: np.ndarray) -> list[Fragment]:
-    """Pieces from a start to the next one, both included; frames without a box count 0."""
+    """Pieces from a start to the next one, both included; frames without a box count 0.
+
+    A start that would follow the last frame still ends a piece; one after that does not.
+    """
     known = np.where(np.isin(marks, ("failed", "skipped")), 0.0, overlaps)
     points = [0, *(row + RESTART_AFTER for row in failure_rows(marks))]
-    points = [point for point in points if point < len(known)]
+    points = [point for point in points if point <= len(known)]
     found = [Fragment(known[start : end + 1], failed=True) for start, end in pairwise(points)]
-    return [*found, Fragment(known[points[-1] :], failed=False)]
+    last = known[points[-1] :]
+    return [*found, *([Fragment(last, failed=False)] if len(last) else [])]
 
 
 def weights(one: SequenceScores) -> dict[str, float]:
@@ -60,7 +64,8 @@ def summary(sequences: Sequence[SequenceScores]) -> dict[str, float]:
         for one in sequences
         for piece in pieces(one.measures["overlap"], one.measures["mark"])
     ]
-    curve = expected_overlap(found)
+    curve = expected_overlap(found, max(one.frames for one in sequences))
+    within = curve[LOW - 1 : HIGH]  # lengths count from 1: point j is length j + 1
     counted = [
         one.measures["overlap"][counted_frames(one.measures["mark"], burn_in=BURN_IN)]
         for one in sequences
@@ -69,7 +74,7 @@ def summary(sequences: Sequence[SequenceScores]) -> dict[str, float]:
     lost = sum(len(failure_rows(one.measures["mark"])) for one in sequences)
     pooled = np.concatenate(counted)
     return {
-        EAO.id: mean_between(curve, LOW - 1, HIGH - 1),  # lengths from 1: point j is length j + 1
+        EAO.id: float(within.mean()) if len(within) else float("nan"),
         ACCURACY.id: float(pooled.mean()) if len(pooled) else 0.0,
         ROBUSTNESS.id: 100.0 * lost / frames,
         LOST.id: float(lost),
