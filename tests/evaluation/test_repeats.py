@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from tracked_worlds import Drifter, Keeper, walk, write_lsotb
 
-from tirtrack.datasets import open_dataset
+from tirtrack.datasets import LabelledDataset, LabelledSequence, open_dataset
+from tirtrack.datasets.frame_facts import FrameFacts
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.comparison import read_result
 from tirtrack.evaluation.protocols import get
-from tirtrack.evaluation.repeats import paired_differences
+from tirtrack.evaluation.repeats import averaged, paired_differences
+from tirtrack.evaluation.results import SequenceRun
 from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.score_files import read_runs
-from tirtrack.evaluation.scoring import score_runs
+from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.report.build import build_report
 from tirtrack.report.verdict import sequence_differences
 
@@ -128,3 +130,24 @@ def test_the_page_reads_the_differences_that_were_tested(world, tmp_path):
         read = sequence_differences(result, one.a, one.b, one.score)
         assert len(read) == one.n
         assert np.mean(list(read.values())) == pytest.approx(one.mean, abs=1e-12)
+
+
+def test_a_run_counts_by_the_frames_that_it_tracked():
+    """Of 80 frames the first run tracks 60, with 58 right, the second all, with 78."""
+    truth = np.array([[12.0, 12.0, 20.0, 20.0]] * 40)
+    facts = FrameFacts(size_wh=(100, 80))
+    world = LabelledDataset(
+        "world", (LabelledSequence("s", truth, 1, lambda: iter(()), facts=facts),), "vot-multistart"
+    )
+    lost = np.concatenate([truth[:20], truth[20:] + 60])
+    runs = [
+        Runs(name, {"s": SequenceRun.of_boxes(forth), "s.start2": SequenceRun.of_boxes(truth)},
+             {"run_of": "one", "run": number})
+        for number, (name, forth) in enumerate((("one", lost), ("one.run2", truth)), start=1)
+    ]  # fmt: skip
+    compared = score_runs(runs, world, get("vot-multistart"))
+    accuracy = averaged(compared.trackers, compared.score("vot_accuracy"))
+    assert accuracy.values.tolist() == pytest.approx([(58 + 78) / (60 + 80)])
+    assert accuracy.weights.tolist() == [70]
+    robustness = averaged(compared.trackers, compared.score("vot_robustness"))
+    assert robustness.values.tolist() == pytest.approx([(60 + 80) / 160])

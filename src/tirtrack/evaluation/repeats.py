@@ -123,9 +123,19 @@ def mean_over_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def averaged(runs: Sequence[TrackerResult], score: ScoreDescription) -> SequenceValues:
     """A tracker's score of every sequence that all of its runs have, averaged over them.
 
-    Sequences weigh the same where the score of a data set is no mean of theirs.
+    Where runs weigh a sequence differently, as by the frames that they tracked, a run counts in its
+    average by that weight: sums and numbers of frames are averaged, each by itself. Sequences weigh
+    the same where the score of a data set is no mean of theirs.
     """
-    values = mean_over_runs([one.by_sequence(score.id) for one in runs])
-    weights = mean_over_runs([one.weights_of(score.id) for one in runs])
-    known = [weights[name] if score.is_mean else 1.0 for name in values]
-    return SequenceValues(tuple(values), np.array([*values.values()]), np.array(known))
+    values = [one.by_sequence(score.id) for one in runs]
+    if not score.is_mean:
+        means = mean_over_runs(values)
+        return SequenceValues(tuple(means), np.array([*means.values()]), np.ones(len(means)))
+    by_run = [one.weights_of(score.id) for one in runs]
+    names = tuple(mean_over_runs(values))
+    weights = np.array([[one[name] for name in names] for one in by_run]).reshape(len(runs), -1)
+    every = np.array([[one[name] for name in names] for one in values]).reshape(len(runs), -1)
+    total = weights.sum(axis=0)
+    weighted = (weights * every).sum(axis=0) / np.where(total > 0, total, 1)
+    means_by_weight = np.where(total > 0, weighted, every.mean(axis=0))
+    return SequenceValues(names, means_by_weight, weights.mean(axis=0))
