@@ -199,16 +199,23 @@ def evaluate(
     )
     if not any(complete):
         raise _nothing_to_score(reasons, len(jobs), out)
-    comparison = score_runs(
-        [Runs(name, tracks[name], facts[name], faults[name]) for name in tracks],
-        dataset,
-        rules,
-        missing="skip",
-        starts=starts,
-        group=group,
-        seed=seed,
-        resamples=resamples,
-    )
+    try:
+        comparison = score_runs(
+            [Runs(name, tracks[name], facts[name], faults[name]) for name in tracks],
+            dataset,
+            rules,
+            missing="skip",
+            starts=starts,
+            group=group,
+            seed=seed,
+            resamples=resamples,
+        )
+    except DatasetError as error:
+        raise RunError(
+            f"what was tracked cannot be scored by {rules.name}: {error.what}",
+            out / RESULTS_FOLDER,
+            "the results are kept, `tirtrack score` scores them by another --protocol",
+        ) from error
     told: dict[str, Any] = {"source_line": description.line, "sources": dict(description.sources)}
     told["reference"] = first_runs[0].name
     comparison = comparison.model_copy(update={**told, "command": command})
