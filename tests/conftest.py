@@ -7,8 +7,11 @@ import itertools
 import os
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,19 +59,32 @@ def write_start_and_pairs() -> Callable[[Path], None]:
     return write
 
 
-@pytest.fixture
-def ray():
-    """Ray; skips where it is not installed. The tests that need it run with the extra cluster."""
-    return pytest.importorskip(
-        "ray", reason="ray is not installed: pip install 'tirtrack[cluster]'"
-    )
+@pytest.fixture(scope="session")
+def ray() -> Any:
+    """Ray; skips where it is not installed. It comes with the extra test."""
+    return pytest.importorskip("ray", reason="ray is not installed; it comes with the extra test")
+
+
+@pytest.fixture(scope="module")
+def ray_cluster(ray: Any) -> Generator[None]:
+    """A cluster of two processes that the tests of a module share: starting one takes seconds."""
+    from tirtrack.cluster import LOCAL, connected
+
+    with ExitStack() as cluster:
+        with warnings.catch_warnings():  # of Ray, about itself
+            warnings.simplefilter("ignore")
+            cluster.enter_context(connected(LOCAL, 2))
+        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cluster.close()
 
 
 @pytest.fixture
-def workers_of_ray() -> Callable[[], list[int]]:
-    """Finds the processes below this one that do tasks of Ray."""
+def workers_of_ray() -> Callable[..., list[int]]:
+    """Finds the processes below this one that do tasks of Ray, or all below it that belong to it."""
 
-    def find() -> list[int]:
+    def find(*, every: bool = False) -> list[int]:
         parents, names = {}, {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -86,7 +102,11 @@ def workers_of_ray() -> Callable[[], list[int]]:
             return False
 
         tasks = (b"ray::IDLE", b"ray::_result_of")  # others keep the cluster alive
-        return [one for one, words in names.items() if words.startswith(tasks) and is_below(one)]
+        return [
+            one
+            for one, words in names.items()
+            if (words.startswith(tasks) or (every and b"ray" in words)) and is_below(one)
+        ]
 
     return find
 
@@ -109,10 +129,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With ``TIRTRACK_GOLDENS=required`` (``.ci/run``) a test of the shared folder may not skip."""
+    """With ``TIRTRACK_GOLDENS=required`` (``.ci/run``) no test of the shared folder or of Ray may
+    skip.
+    """
     report = yield
-    needs_shared = "shared" in getattr(item, "fixturenames", ())
-    if report.skipped and needs_shared and os.environ.get("TIRTRACK_GOLDENS") == "required":
+    may_not_skip = not {"shared", "ray"}.isdisjoint(getattr(item, "fixturenames", ()))
+    if report.skipped and may_not_skip and os.environ.get("TIRTRACK_GOLDENS") == "required":
         report.outcome = "failed"
         report.longrepr = f"skipped, although TIRTRACK_GOLDENS is required: {report.longrepr}"
     return report

@@ -1,4 +1,4 @@
-"""A golden test that is skipped counts as passed nowhere where the goldens are required."""
+"""A skipped test of goldens or of Ray fails where goldens are required."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 TEST = """
+import sys
+
 import pytest
+
+sys.modules["ray"] = None  # as if it were not installed
 
 def test_golden(shared): ...
 
@@ -20,6 +24,8 @@ def weights(shared):
 
 def test_through_a_fixture(weights): ...
 
+def test_on_a_cluster(ray): ...
+
 def test_of_something_else():
     pytest.skip("no browser")
 """
@@ -28,13 +34,13 @@ def test_of_something_else():
 @pytest.mark.parametrize(
     ("goldens", "is_there", "outcome"),
     [
-        ("", False, "3 skipped"),
-        ("required", False, "1 skipped, 2 errors"),
-        ("", True, "1 passed, 2 skipped"),
-        ("required", True, "1 passed, 1 skipped, 1 error"),
+        ("", False, "4 skipped"),
+        ("required", False, "1 skipped, 3 errors"),
+        ("", True, "1 passed, 3 skipped"),
+        ("required", True, "1 passed, 1 skipped, 2 errors"),
     ],
 )
-def test_skipped_goldens_fail_where_they_are_required(
+def test_skipped_tests_fail_where_they_are_required(
     tmp_path: Path, goldens: str, is_there: bool, outcome: str
 ) -> None:
     (tmp_path / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text())

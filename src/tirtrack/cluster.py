@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -23,6 +24,7 @@ LOCAL = "local"
 """Address that starts a cluster on this machine, and ends it with the work."""
 NO_TELEMETRY = {"RAY_USAGE_STATS_ENABLED": "0"}
 _TRIES_AGAIN = 3
+_ANSWERS_WITHIN_S = 10.0
 
 
 @contextmanager
@@ -45,6 +47,10 @@ def connected(address: str, workers: int) -> Iterator[None]:
         return
     own = {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
     try:
+        if ":" in address:  # Ray would try for a quarter of an hour
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            host = host.strip("[]")
+            socket.create_connection((host, int(port)), _ANSWERS_WITHIN_S).close()
         with _environment(NO_TELEMETRY), _same_handler(signal.SIGTERM):
             ray.init(
                 address=address,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from tracked_worlds import Deadly, Keeper, Slow, timeless, walk, without_times, write_lsotb
 
-from tirtrack.cli.app import run
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledDataset
 from tirtrack.errors import RequestError, RunError
@@ -22,14 +20,16 @@ from tirtrack.evaluation.runner import evaluate
 from tirtrack.identity import versions
 
 HERE = str(Path(__file__).parent)
-with_ray = pytest.mark.filterwarnings("ignore")  # Ray's, about itself
+without_warnings = pytest.mark.filterwarnings("ignore")  # of Ray, about itself
 
 
-@pytest.fixture(autouse=True)
-def _importable_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _importable_elsewhere() -> Generator[None]:
     """Processes of a cluster find the trackers of this folder."""
     before = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", HERE if not before else f"{HERE}{os.pathsep}{before}")
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("PYTHONPATH", HERE if not before else f"{HERE}{os.pathsep}{before}")
+        yield
 
 
 @pytest.fixture
@@ -38,10 +38,11 @@ def world(tmp_path: Path) -> LabelledDataset:
     return open_dataset(write_lsotb(tmp_path / "world", sequences))
 
 
-@with_ray
+@without_warnings
+@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_cluster_writes_the_same_even_if_its_processes_are_killed(
-    ray, workers_of_ray, tmp_path, world, workers
+    workers_of_ray, tmp_path, world, workers
 ):
     trackers = [Slow("slow"), Keeper("one"), Keeper("two", fail_at=8)]
     evaluate(trackers, world, tmp_path / "here", resamples=50, missing="skip")
@@ -65,11 +66,11 @@ def test_a_cluster_writes_the_same_even_if_its_processes_are_killed(
     )
     assert (told[0], told[-1][:2]) == ((0, 84, ""), (84, 84))
     assert "slow, b_D_001: done" in {note for _, _, note in told}
-    assert not ray.is_initialized()
 
 
-@with_ray
-def test_an_evaluation_goes_on_with_another_way_of_working(ray, tmp_path, world, caplog):
+@without_warnings
+@pytest.mark.usefixtures("ray_cluster")
+def test_an_evaluation_goes_on_with_another_way_of_working(tmp_path, world, caplog):
     out = tmp_path / "out"
     evaluate([Keeper()], world, out, resamples=20)
     before = {path: path.stat().st_mtime_ns for path in (out / "results").rglob("*.txt")}
@@ -89,41 +90,20 @@ def test_an_evaluation_goes_on_with_another_way_of_working(ray, tmp_path, world,
         evaluate([Keeper()], world, out, resume=True, seed=1, cluster="local")
 
 
-@with_ray
-def test_relative_paths_mean_the_folder_where_the_command_started(
-    ray, tmp_path, world, monkeypatch
-):
+@without_warnings
+@pytest.mark.usefixtures("ray_cluster")
+def test_relative_paths_mean_the_folder_where_the_command_started(tmp_path, world, monkeypatch):
     monkeypatch.chdir(tmp_path)
     evaluate([Keeper()], "world", "out", resamples=20, cluster="local")
     assert (tmp_path / "out" / "results" / "keeper" / "a_V_001.txt").is_file()
 
 
-@with_ray
-def test_a_tracker_that_ends_its_processes_ends_the_run_with_one_sentence(ray, tmp_path, world):
+@without_warnings
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_tracker_that_ends_its_processes_ends_the_run_with_one_sentence(tmp_path, world):
     with pytest.raises(RunError, match="a task on the cluster that runs trackers died"):
         evaluate([Deadly()], world, tmp_path / "out", cluster="local")
     assert not (tmp_path / "out" / "result.json").exists()
-
-
-def test_a_cluster_that_does_not_answer_is_said_before_anything_is_written(
-    tmp_path, world, monkeypatch
-):
-    def refuses(**options):
-        raise ConnectionError(f"nobody at {options['address']}")
-
-    silent = SimpleNamespace(is_initialized=lambda: False, init=refuses)
-    monkeypatch.setitem(sys.modules, "ray", silent)
-    with pytest.raises(RequestError, match=r"no Ray cluster answers \(nobody at 10\.0\.0\.9:1\)"):
-        evaluate([Keeper()], world, tmp_path / "out", cluster="10.0.0.9:1")
-    assert not (tmp_path / "out").exists()
-
-
-def test_without_ray_one_sentence_says_what_to_install(tmp_path, world, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    words = ["evaluate", "nano-tir", "--dataset", str(world.root), "--cluster", "local"]
-    assert run([*words, "--out", str(tmp_path / "out")]) == 2
-    assert "pip install 'tirtrack[cluster]'" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_tracker_that_cannot_be_sent_is_refused(tmp_path, world):

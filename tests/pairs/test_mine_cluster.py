@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from tirtrack.cli.app import run
-from tirtrack.cluster import NO_TELEMETRY
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import sole_writer
 from tirtrack.pairs import mine, mine_pairs, open_pairs
@@ -36,9 +32,10 @@ def _small_shards(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")  # of Ray, about itself
+@pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_cluster_writes_the_same_bytes_even_if_its_processes_are_killed(
-    ray, workers_of_ray, tmp_path, rig, workers
+    workers_of_ray, tmp_path, rig, workers
 ):
     here = mine_pairs(rig, tmp_path / "here", shard_mb=1)
     assert len(here.shards) > 3
@@ -50,46 +47,22 @@ def test_a_cluster_writes_the_same_bytes_even_if_its_processes_are_killed(
                 os.kill(process, signal.SIGKILL)
                 killed.append(process)
 
-    before = signal.getsignal(signal.SIGTERM)
     there = mine_pairs(rig, tmp_path / "there", shard_mb=1, workers=workers, cluster="local",
                        progress=kill)  # fmt: skip
     assert killed
     assert there == here
     assert content(tmp_path / "there") == content(tmp_path / "here")
-    assert not ray.is_initialized()
-    assert signal.getsignal(signal.SIGTERM) == before
-    assert NO_TELEMETRY.keys().isdisjoint(os.environ)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_error_on_a_cluster_is_that_of_one_process(ray, tmp_path, rig):
+@pytest.mark.usefixtures("ray_cluster")
+def test_an_error_on_a_cluster_is_that_of_one_process(tmp_path, rig):
     def remove(stage, done, total, note=""):
         if stage == "mining pairs" and done == 0:
             (rig / "b" / "rgb" / "2.png").unlink()
 
     with pytest.raises(RunError, match="rig/b: has changed while it was mined"):
         mine_pairs(rig, tmp_path / "out", shard_mb=1, cluster="local", progress=remove)
-
-
-def test_a_cluster_that_does_not_answer_is_said_before_anything_is_written(
-    tmp_path, rig, monkeypatch
-):
-    def refuses(**options):
-        raise ConnectionError(f"nobody at {options['address']}")
-
-    silent = SimpleNamespace(is_initialized=lambda: False, init=refuses)
-    monkeypatch.setitem(sys.modules, "ray", silent)
-    with pytest.raises(RequestError, match=r"no Ray cluster answers \(nobody at 10\.0\.0\.9:1\)"):
-        mine_pairs(rig, tmp_path / "out", cluster="10.0.0.9:1")
-    assert not (tmp_path / "out").exists()
-
-
-def test_without_ray_one_sentence_says_what_to_install(tmp_path, rig, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    words = ["pairs", "mine", str(rig), "--out", str(tmp_path / "out"), "--cluster", "local"]
-    assert run(words) == 2
-    assert "pip install 'tirtrack[cluster]'" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
 
 
 def test_recordings_that_only_this_machine_holds_are_not_sent_to_others(tmp_path, rig):
