@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
-from rigs import MARGIN, matrix, scene
+from rigs import MARGIN, matrix, pictures, scene, write_recording
 from same_pairs import assert_same_pairs
 
 from tirtrack.cli.app import run
 from tirtrack.errors import PairsError
-from tirtrack.pairs import Pairing, mine_pairs, open_pairs, read_rig, register_pairs
+from tirtrack.pairs import Pairing, mine_pairs, open_pairs, read_rig, register_pairs, registering
 from tirtrack.pairs.inspect import inspect_pairs
 from tirtrack.pairs.one_grid import as_tir
 from tirtrack.pairs.rig import Rig, TimeOffset
@@ -78,18 +78,50 @@ def test_register_finds_the_offset_and_inspect_says_it(late, tmp_path, capsys):
     assert not [one for one in after.warnings if "not of one instant" in one]
 
 
-def test_an_offset_counts_from_what_a_delay_leaves(late, tmp_path):
+def test_a_delay_that_was_given_stands_in_the_rig(late, tmp_path):
     rig = register_pairs(late, tmp_path / "rig.json", pairing=Pairing(delay_frames=5))
     assert rig.time is not None
-    assert rig.time.frames == pytest.approx(LATE - 5, abs=0.25)
-    both = open_pairs(late, pairing=Pairing(delay_frames=5, rig=rig)).takes[0]
-    alone = open_pairs(late, pairing=Pairing(delay_frames=3)).takes[0]
-    assert_array_equal(both.read(0)[1], np.asarray(Image.open(both.files_tir[0])))
-    partners = {
-        int(t.stem) - int(r.stem) for r, t in zip(both.files_rgb, both.files_tir, strict=True)
-    }
-    assert partners == {3}
-    assert set(both.keys) < set(alone.keys)
+    assert rig.time.frames == pytest.approx(LATE, abs=0.25)
+    by_rig = open_pairs(late, pairing=Pairing(rig=read_rig(tmp_path / "rig.json"))).takes[0]
+    by_delay = open_pairs(late, pairing=Pairing(delay_frames=3)).takes[0]
+    assert by_rig.files() == by_delay.files()
+    assert by_rig.keys == by_delay.keys
+
+
+def standing(folder: Path, stems: str) -> Path:
+    """A recording of one picture again and again."""
+    both = pictures(matrix())
+    for name, image in (("rgb", both.rgb), ("tir", both.tir)):
+        (folder / name).mkdir(parents=True)
+        for stem in stems:
+            Image.fromarray(image).save(folder / name / f"{stem}.png")
+    return folder
+
+
+@pytest.mark.parametrize("delay", [4, -3])
+def test_a_delay_stands_in_the_rig_where_no_offset_can_be_told(tmp_path, capsys, delay):
+    still, file = standing(tmp_path / "a", "01234567"), tmp_path / "rig.json"
+    assert run(["pairs", "register", str(still), "--delay", str(delay), "--out", str(file)]) == 0
+    said = f"TIR {abs(delay)}.0 frames {'late' if delay > 0 else 'early'} (as given)"
+    assert said in capsys.readouterr().out
+    by_rig = open_pairs(still, pairing=Pairing(rig=read_rig(file))).takes[0]
+    assert by_rig.files() == open_pairs(still, pairing=Pairing(delay_frames=delay)).takes[0].files()
+
+
+def test_a_delay_of_stills_is_not_the_rigs(tmp_path):
+    stills = standing(tmp_path / "a", "acfx")
+    rig = register_pairs(stills, tmp_path / "rig.json", pairing=Pairing(delay_frames=1))
+    assert rig.time is None
+
+
+def test_an_offset_stays_where_registered_pairs_tell_none(tmp_path, monkeypatch):
+    """Registered, TIR may show too little that moves."""
+    told = iter([TimeOffset(frames=2.3, measures=2), None])
+    monkeypatch.setattr(registering, "common_time_offset", lambda _: next(told))
+    far = write_recording(tmp_path / "a", matrix(1.1, (12.0, -9.0)), 6)
+    rig = register_pairs(far, tmp_path / "rig.json")
+    assert rig.time == TimeOffset(frames=2.3, measures=2)
+    assert not list(told), "both were asked"
 
 
 @pytest.mark.parametrize(("stems", "asks"), [("1234", True), ("acfx", False)])

@@ -162,10 +162,15 @@ def test_whole_frames_follow_offset_and_drift():
 
 def test_an_offset_is_said_with_its_error():
     said = TimeOffset(
-        frames=-3.42, drift_per_1000=0.67, error_frames=0.06, drift_error_per_1000=0.12
+        frames=-3.42,
+        drift_per_1000=0.67,
+        error_frames=0.06,
+        drift_error_per_1000=0.12,
+        measures=9,
     ).in_words()
     assert said == (
         "TIR 3.4 frames early (error 0.06), +0.67 later after each 1000 (error 0.12 in 1000)"
     )
-    unknown = TimeOffset(frames=1.0, error_frames=0.1)
+    unknown = TimeOffset(frames=1.0, error_frames=0.1, measures=2)
     assert unknown.in_words() == "TIR 1.0 frames late (error 0.10)"
+    assert TimeOffset(frames=5.0).in_words() == "TIR 5.0 frames late (as given)"

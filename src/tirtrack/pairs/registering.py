@@ -47,7 +47,8 @@ def register_pairs(
     """The rig of some recordings, all by the same two cameras, written to a file.
 
     The time offset of videos is found first, so that the map is made of frames of one instant; and
-    once more on registered pairs, if the map moves TIR far.
+    once more on registered pairs, if the map moves TIR far. Where these tell none, the first one
+    stays.
 
     Args:
         pairs: folder or folders of recordings, or an opened source.
@@ -57,8 +58,8 @@ def register_pairs(
         progress: callback that is told of every pair that was read.
 
     Returns:
-        The rig: map, score, residual of each pair that was used, and the time offset beyond a delay
-        in ``pairing``, where it can be told.
+        The rig: map, score, residual of each pair that was used, and the time offset of videos, the
+        delay of ``pairing`` included, where one was given or can be told.
 
     Raises:
         PairsError: no recording can be used, pictures are of several sizes, or the map that was
@@ -75,12 +76,15 @@ def register_pairs(
     rig = _rig_of(source, recordings, time, progress)
     limit = WARN_OFFSET_PX * rig.rgb_wh[0] / LARGE
     if rig.is_trusted and rig.offset_px > limit and isinstance(source, CanRegister):
-        by_map = common_time_offset(registered(source, {one.name: rig for one in recordings}))
+        moved = registered(source, {one.name: rig for one in recordings})
+        by_map = common_time_offset(moved) or time
         if not _takes_same(recordings, time, by_map):
             rig = _rig_of(source, recordings, by_map, progress)
         time = by_map
     if not rig.is_trusted:
-        untold = time is None and any(one.is_video for one in recordings)
+        untold = (
+            time is None and not pairing.delay_frames and any(one.is_video for one in recordings)
+        )
         late = ", say with --delay how late TIR is, if it is" if untold else ""
         raise PairsError(
             f"no map from RGB to TIR can be trusted (score {rig.score:.2f}, from {MIN_SCORE:g} on "
@@ -89,6 +93,9 @@ def register_pairs(
             f"give more pairs with outlines that both cameras show{late}, and look at them with "
             "`tirtrack pairs inspect`",
         )
+    given = pairing.delay_frames if any(one.is_video for one in recordings) else 0
+    if given:
+        time = (time or TimeOffset(frames=0.0)).beyond(given)
     rig = rig.model_copy(update={"time": time})
     write_rig(file, rig)
     return rig

@@ -50,10 +50,10 @@ class TimeOffset(Stored):
         drift_per_1000: frames by which it grows in 1000; 0 where no growth is clear.
         error_frames: expected error of the offset in the middle of what was measured, frames.
         drift_error_per_1000: that of the drift; ``None`` where nothing can be said of a drift.
-        measures: number of measures that agree on it.
+        measures: number of measures that agree on it; 0 for a delay that was given, not measured.
     """
 
-    frames: Annotated[float, Field(ge=-1e4, le=1e4, allow_inf_nan=False)]
+    frames: Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
     drift_per_1000: Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)] = 0.0
     error_frames: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     drift_error_per_1000: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -67,6 +67,17 @@ class TimeOffset(Stored):
         """
         return round(self.frames + self.drift_per_1000 * position / 1000)
 
+    def beyond(self, delay_frames: int) -> TimeOffset:
+        """The offset of frames as they were recorded, of one that was measured on pairs whose TIR
+        was taken ``delay_frames`` later.
+
+        >>> TimeOffset(frames=-1.5, drift_per_1000=2.0).beyond(-500).frames  # pair 0 is frame 500
+        -502.5
+        """
+        left_out = max(-delay_frames, 0)  # RGB frames before the first pair
+        frames = self.frames + delay_frames - self.drift_per_1000 * left_out / 1000
+        return self.model_copy(update={"frames": round(frames, 3)})
+
     def moves(self, count: int) -> bool:
         """Whether it takes another TIR frame for any of ``count`` pairs."""
         return any(self.whole_frames(position) for position in (0, max(count - 1, 0)))
@@ -79,7 +90,8 @@ class TimeOffset(Stored):
     def in_words(self) -> str:
         """The offset and its drift with their errors, a phrase."""
         late = "late" if self.frames >= 0 else "early"
-        said = f"TIR {abs(self.frames):.1f} frames {late} (error {self.error_frames:.2f})"
+        source = f"error {self.error_frames:.2f}" if self.measures else "as given"
+        said = f"TIR {abs(self.frames):.1f} frames {late} ({source})"
         if self.drift_per_1000:
             said += f", {self.drift_per_1000:+.2f} later after each 1000"
         elif self.drift_error_per_1000 is not None:
@@ -106,8 +118,8 @@ class Rig(Stored):
             fewer than a fifth of all parts agree.
         residual_px: median of ``residuals``, RGB pixels; ``None`` if there is none.
         residuals: residual of each pair that was used.
-        time: time offset of TIR, beyond the delay with which the pairs were read that it was
-            measured on; ``None`` where it could not be told.
+        time: time offset of TIR, a delay included that was given when it was measured; ``None``
+            where none was given and none could be told.
     """
 
     format: Literal[1] = 1
