@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from tirtrack.cli.app import run
-from tirtrack.errors import RequestError, StorageError
+from tirtrack.errors import PairsError, RequestError, StorageError
 from tirtrack.files import MARKER, new_folder, sha256
 from tirtrack.pairs import mine_pairs, open_pairs
 from tirtrack.pairs.inspect import inspect_pairs
@@ -246,3 +247,30 @@ def test_the_files_of_a_registered_recording_are_named_by_their_address_too(rig)
     again = source.registered({name: stretched((80, 60), (80, 60))}).manifest()
     assert again == source.manifest()
     assert all(one.path.startswith("memory://nas/night/") for one in again.files)
+
+
+def test_errors_name_the_address_and_not_the_copy(tmp_path, rig):
+    place = RemotePath(f"memory://{LOGIN}@nas/night")
+    (rig / "a" / "tir" / "1.png").write_bytes(b"")
+    for name in ("rgb", "tir"):
+        (rig / "b" / name).mkdir(parents=True)
+        shutil.copy(rig / "a" / "rgb" / "0.png", rig / "b" / name / f"{name}_{name}.png")
+    upload(rig, place)
+    with pytest.raises(PairsError) as caught:
+        open_pairs(place)
+    said = f"{place}/b: rgb has 1 images, tir 1"
+    assert str(caught.value).startswith(said)
+    found = inspect_pairs(place)
+    assert found.damaged[0].message.startswith(f"{place}/a/tir/1.png: the file is empty")
+    assert found.unusable_recordings[0].startswith(said)
+    index = mine_pairs(place, tmp_path / "out", max_bad=0.9)
+    assert index.unusable_recordings[0].startswith(said)
+    assert "tirtrack-fetched" not in index.model_dump_json()
+
+
+def test_an_error_names_an_address_of_a_single_file(tmp_path):
+    place = RemotePath("memory://nas/tir.mp4")
+    (tmp_path / "tir.mp4").write_bytes(b"no video")
+    place.upload(tmp_path / "tir.mp4")
+    with pytest.raises(PairsError, match=r"^memory://nas/tir.mp4: cannot be opened as a video"):
+        open_pairs(place)

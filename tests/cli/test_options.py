@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from tirtrack.cli import app as application
 from tirtrack.cli.app import run
-from tirtrack.cli.options import command_line
+from tirtrack.cli.options import command_line, pairing_of
 
 SHARED = ("--seed", "--force", "--json", "--workers", "--dataset", "--preset", "--recipe",
           "--baseline", "--set", "--device", "--resume")  # fmt: skip
@@ -35,6 +36,17 @@ def test_an_option_means_the_same_in_every_command(option):
     said = explanations(option)
     assert len(said) > 1
     assert len(set(said.values())) == 1, said
+
+
+def test_commands_that_read_pairs_take_the_same_options_for_them():
+    asked = signature(pairing_of).parameters
+    commands = {"distill": application.load_command("distill")}
+    commands |= application.load_command("pairs").commands
+    for name in ("distill", "inspect", "mine", "register"):
+        taken = {one.name: one.default for one in commands[name].params if one.name in asked}
+        left_out = {"rig"} if name == "register" else set()  # it makes one
+        assert asked.keys() - taken.keys() == left_out
+        assert all(taken[one] == asked[one].default for one in taken)
 
 
 def test_the_command_that_is_kept_says_no_password(monkeypatch):

@@ -14,6 +14,8 @@ from tirtrack.errors import FrameError, PairsError
 from tirtrack.media import count_frames, frames, probe, read_image
 from tirtrack.pairs import Pairing, mine_pairs, open_pairs
 from tirtrack.pairs.one_grid import resample
+from tirtrack.pairs.video_frames import RecordedFrames
+from tirtrack.read_options import ReadOptions
 from tirtrack.video_writer import VideoWriter
 
 RNG = np.random.default_rng(5)
@@ -171,6 +173,31 @@ def test_a_recording_is_the_tir_video_of_a_pair(tmp_path, rgb, tir):
         assert_array_equal(source[index].tir, counts)
     again = pickle.loads(pickle.dumps(source))
     assert_array_equal(again[1].tir, source[1].tir)
+
+
+@pytest.mark.parametrize("cache_bytes", [1, 3 * STACK[0].nbytes, 2**20])
+def test_frames_come_in_any_order_within_the_cap(tmp_path, cache_bytes):
+    write_recording(tmp_path / "tir.cptv", many := RNG.integers(2600, 3200, (50, 6, 8), np.uint16))
+    frames = RecordedFrames(tmp_path / "tir.cptv", cache_bytes=cache_bytes)
+    for index in (0, 49, 48, 17, 18, 2, 40, 0):
+        assert_array_equal(frames[index], many[index])
+        assert sum(one.nbytes for one in frames._cache.values()) <= max(cache_bytes, 96)
+
+
+def test_a_step_back_to_a_frame_that_was_read_reads_nothing(tmp_path):
+    """Motion asks for the neighbours of every frame, some of which lie before it."""
+    write_recording(tmp_path / "tir.cptv")
+    frames = RecordedFrames(tmp_path / "tir.cptv", options=ReadOptions())
+    assert_array_equal(frames[3], STACK[3])
+    (tmp_path / "tir.cptv").unlink()
+    assert_array_equal(frames[1], STACK[1])
+    with pytest.raises(ValueError, match="read-only"):
+        frames[1][0, 0] = 1
+    with pytest.raises(IndexError, match="frame 4 of 4"):
+        frames[4]
+    frames.close()
+    with pytest.raises(PairsError):
+        frames[1]
 
 
 def test_frames_of_a_recording_are_matched_by_its_clock(tmp_path):

@@ -12,39 +12,30 @@ import typer
 from tirtrack.cli.options import (
     AsJson,
     Baseline,
-    ByteOrder,
     Changes,
-    Channel,
-    Delay,
     Device,
     Force,
     HeldBackFolders,
-    LayoutName,
-    MatchBy,
-    MaxGap,
-    NoData,
     PairFolders,
-    PaletteName,
-    Picture,
     Resume,
-    RgbName,
-    RigFile,
     Seed,
-    TirName,
     Workers,
     command_line,
     named_path,
-    pairing_of,
     print_file,
+    takes_pairing,
 )
 from tirtrack.errors import RequestError
 
 if TYPE_CHECKING:
     from tirtrack.distillation.run_folder import Run
+    from tirtrack.pairs import Pairing
 
 
+@takes_pairing()
 def command(
     pairs: PairFolders,
+    *,
     baseline: Baseline = "nano-rgb",
     out: Annotated[
         Path | None,
@@ -67,18 +58,7 @@ def command(
             help="Name of a recording of PAIRS to validate on, not to train on; may be repeated.",
         ),
     ] = None,
-    rgb: RgbName = None,
-    tir: TirName = None,
-    layout: LayoutName = None,
-    match: MatchBy = None,
-    max_gap: MaxGap = None,
-    delay: Delay = 0,
-    no_data: NoData = None,
-    channel: Channel = None,
-    byte_order: ByteOrder = None,
-    picture: Picture = None,
-    palette: PaletteName = None,
-    rig: RigFile = None,
+    pairing: Pairing,
     licence: Annotated[
         str, typer.Option(help="Licence of the pairs, for the card.")
     ] = "not stated",
@@ -101,20 +81,6 @@ def command(
     from tirtrack.distillation.run import recipe_for
     from tirtrack.verbs import distill
 
-    pairing = pairing_of(
-        rgb=rgb,
-        tir=tir,
-        layout=layout,
-        match=match,
-        max_gap=max_gap,
-        delay=delay,
-        no_data=no_data,
-        channel=channel,
-        byte_order=byte_order,
-        picture=picture,
-        palette=palette,
-        rig=rig,
-    )
     named = recipe or ("" if out else recipe_for(baseline, pairs, pairing))
     file = out or Path("runs") / f"distill-{Path(named).stem}.safetensors"
     with progress() as live:

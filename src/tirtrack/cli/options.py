@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable, Collection
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
     from tirtrack.pairs import Pairing
     from tirtrack.read_options import ReadOptions
+
+Command = Callable[..., None]
+"""What typer makes a command of."""
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at --out.")]
@@ -201,18 +207,18 @@ Delay = Annotated[
 
 def pairing_of(
     *,
-    rgb: str | None,
-    tir: str | None,
-    layout: str | None,
-    match: str | None,
-    max_gap: float | None,
-    delay: int,
-    no_data: str | None,
-    channel: int | None,
-    byte_order: str | None,
-    picture: str | None,
-    palette: str | None,
-    rig: Path | None = None,
+    rgb: RgbName = None,
+    tir: TirName = None,
+    layout: LayoutName = None,
+    match: MatchBy = None,
+    max_gap: MaxGap = None,
+    delay: Delay = 0,
+    no_data: NoData = None,
+    channel: Channel = None,
+    byte_order: ByteOrder = None,
+    picture: Picture = None,
+    palette: PaletteName = None,
+    rig: RigFile = None,
 ) -> Pairing:
     """How pairs are found and read, from the options of a command line.
 
@@ -235,6 +241,40 @@ def pairing_of(
         layout=layout,
         rig=None if rig is None else read_rig(rig),
     )
+
+
+def takes_pairing(*, without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """A decorator of commands: in the place of the keyword ``pairing`` stand the options of
+    :func:`pairing_of`, of which it is made.
+
+    Args:
+        without: names of the options that the command lacks.
+    """
+    options = [
+        one
+        for one in signature(
+            pairing_of, eval_str=True, locals={"Pairing": object}
+        ).parameters.values()
+        if one.name not in without
+    ]
+
+    def decorated(command: Command) -> Command:
+        hints = get_type_hints(command, localns={"Pairing": object}, include_extras=True)
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            asked = {one.name: given.pop(one.name) for one in options}
+            command(**given, pairing=pairing_of(**asked))
+
+        parameters: list[Parameter] = []
+        for one in signature(command).parameters.values():
+            own = one.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[one.name])
+            parameters += options if one.name == "pairing" else [own]
+        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run
+
+    return decorated
 
 
 def command_line() -> str:

@@ -13,32 +13,21 @@ import typer
 from tirtrack.cli.options import (
     AsJson,
     Baseline,
-    ByteOrder,
     Changes,
-    Channel,
     Cluster,
-    Delay,
     Force,
-    LayoutName,
-    MatchBy,
-    MaxGap,
-    NoData,
     PairFolders,
-    PaletteName,
-    Picture,
     Resume,
-    RgbName,
-    RigFile,
     Seed,
-    TirName,
     Workers,
     named_path,
     named_place,
-    pairing_of,
     print_json,
+    takes_pairing,
 )
 
 if TYPE_CHECKING:
+    from tirtrack.pairs import Pairing
     from tirtrack.pairs.inspection_folder import Inspection, RecordingFacts
     from tirtrack.pairs.registration import OffsetSummary
     from tirtrack.pairs.shard_models import ShardIndex
@@ -67,8 +56,10 @@ def _group() -> None:
 
 
 @app.command("inspect")
+@takes_pairing()
 def inspect(
     paths: PairFolders,
+    *,
     way: Annotated[Way, typer.Option(help="How to propose boxes.")] = Way.SALIENCY,
     boxes: Annotated[
         Path | None, typer.Option(help="For detector: a .csv table or a folder of text files.")
@@ -79,18 +70,7 @@ def inspect(
         typer.Option(min=1, help="Number of pairs, spread evenly, that get an offset and boxes."),
     ] = 60,
     tiles: Annotated[int, typer.Option(min=1, help="Number of pairs on the contact sheet.")] = 8,
-    rgb: RgbName = None,
-    tir: TirName = None,
-    layout: LayoutName = None,
-    match: MatchBy = None,
-    max_gap: MaxGap = None,
-    delay: Delay = 0,
-    no_data: NoData = None,
-    channel: Channel = None,
-    byte_order: ByteOrder = None,
-    picture: Picture = None,
-    palette: PaletteName = None,
-    rig: RigFile = None,
+    pairing: Pairing,
     seed: Seed = 0,
     licence: Annotated[
         str, typer.Option(help="Licence under which you hold the files, for the manifest.")
@@ -118,20 +98,6 @@ def inspect(
     options = {"boxes": boxes, "model": model}
     given = {name: value for name, value in options.items() if value is not None}
     proposes = proposer(way.value, **given)
-    pairing = pairing_of(
-        rgb=rgb,
-        tir=tir,
-        layout=layout,
-        match=match,
-        max_gap=max_gap,
-        delay=delay,
-        no_data=no_data,
-        channel=channel,
-        byte_order=byte_order,
-        picture=picture,
-        palette=palette,
-        rig=rig,
-    )
     folder = out or Path("runs") / f"pairs-{paths[0].resolve().name}"
     with progress() as live:
         found = inspect_pairs(
@@ -158,22 +124,14 @@ def inspect(
 
 
 @app.command("register")
+@takes_pairing(without=["rig"])
 def register(
     paths: PairFolders,
+    *,
     out: Annotated[
         Path, typer.Option(parser=named_path, metavar="FILE", help="JSON file for the rig.")
     ],
-    rgb: RgbName = None,
-    tir: TirName = None,
-    layout: LayoutName = None,
-    match: MatchBy = None,
-    max_gap: MaxGap = None,
-    delay: Delay = 0,
-    no_data: NoData = None,
-    channel: Channel = None,
-    byte_order: ByteOrder = None,
-    picture: Picture = None,
-    palette: PaletteName = None,
+    pairing: Pairing,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -186,19 +144,6 @@ def register(
     from tirtrack.cli.progress_line import progress
     from tirtrack.pairs import register_pairs
 
-    pairing = pairing_of(
-        rgb=rgb,
-        tir=tir,
-        layout=layout,
-        match=match,
-        max_gap=max_gap,
-        delay=delay,
-        no_data=no_data,
-        channel=channel,
-        byte_order=byte_order,
-        picture=picture,
-        palette=palette,
-    )
     with progress() as live:
         rig = register_pairs(
             paths,
@@ -215,26 +160,17 @@ def register(
 
 
 @app.command("mine")
+@takes_pairing()
 def mine(
     paths: PairFolders,
+    *,
     out: Annotated[
         Path,
         typer.Option(
             parser=named_place, metavar="PATH", help="New folder or address for the shards."
         ),
     ],
-    rgb: RgbName = None,
-    tir: TirName = None,
-    layout: LayoutName = None,
-    match: MatchBy = None,
-    max_gap: MaxGap = None,
-    delay: Delay = 0,
-    no_data: NoData = None,
-    channel: Channel = None,
-    byte_order: ByteOrder = None,
-    picture: Picture = None,
-    palette: PaletteName = None,
-    rig: RigFile = None,
+    pairing: Pairing,
     licence: Annotated[
         str, typer.Option(help="Licence under which you hold the files, for the index.")
     ] = "not stated",
@@ -264,20 +200,6 @@ def mine(
     from tirtrack.cli.progress_line import progress
     from tirtrack.pairs import mine_pairs
 
-    pairing = pairing_of(
-        rgb=rgb,
-        tir=tir,
-        layout=layout,
-        match=match,
-        max_gap=max_gap,
-        delay=delay,
-        no_data=no_data,
-        channel=channel,
-        byte_order=byte_order,
-        picture=picture,
-        palette=palette,
-        rig=rig,
-    )
     with progress() as live:
         index = mine_pairs(
             paths,

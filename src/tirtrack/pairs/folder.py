@@ -6,7 +6,8 @@ list.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import truediv
@@ -91,7 +92,7 @@ class FolderPairs:
         self.licence = licence
         self._rigs, self._any_aspect = dict(rigs or {}), any_aspect
         self.no_data: dict[str, float | None] = {}
-        opened = _each(lambda take: (take, self._first_readable(take)), takes, rejected)
+        opened = _each(self._opened, takes, rejected)
         self.takes = tuple(take for take, _ in opened)
         self.no_data = {take.name: _no_data(take) for take in self.takes}
         self._starts = np.cumsum([0, *(len(take) for take in self.takes)])
@@ -117,6 +118,10 @@ class FolderPairs:
             self.takes[self._open].close()
             self._open = number
         take, position = self.takes[number], index - int(self._starts[number])
+        with naming_origin(self._copy):
+            return self._read(take, position)
+
+    def _read(self, take: Take, position: int) -> Pair:
         pair = self._fitted(take, position, *take.read(position))
         if pair.tir_depth != self.tir_depths[take.name]:
             raise PairsError(
@@ -136,6 +141,10 @@ class FolderPairs:
             rig=self._rigs.get(take.name),
             any_aspect=self._any_aspect,
         )
+
+    def _opened(self, take: Take) -> tuple[Take, Pair]:
+        with naming_origin(self._copy):
+            return take, self._first_readable(take)
 
     def _first_readable(self, take: Take) -> Pair:
         first: PairsError | None = None
@@ -220,6 +229,22 @@ class Copy:
     def address_of(self, path: Path) -> str:
         """The address from which a file of the copy comes."""
         return str(reduce(truediv, path.relative_to(self.here).parts, self.origin))
+
+    def named(self, text: str | None) -> str | None:
+        """A text that names files of the copy, with their addresses."""
+        return None if text is None else text.replace(str(self.here), str(self.origin))
+
+
+@contextmanager
+def naming_origin(copy: Copy | None) -> Iterator[None]:
+    """Errors name the address that was given, not the copy of what lies there."""
+    try:
+        yield
+    except PairsError as error:
+        if copy is None:
+            raise
+        what, where, fix = map(copy.named, (error.what, error.where, error.fix))
+        raise PairsError(what or "", where, fix) from error
 
 
 def _no_data(take: Take) -> float | None:
@@ -384,10 +409,11 @@ def _open_folder(
 ) -> PairSource:
     if is_shards(folder):
         return _open_shards(folder, pairing)
-    given, folder = folder, _on_disk(folder)
-    opened = _each(lambda place: place.takes(), recording_places(folder, name, pairing), rejected)
-    takes = [take for several in opened for take in several]
-    inside = folder if folder.is_dir() else None
+    places = recording_places(folder, name, pairing)
+    copy = places[0].copy
+    takes = [take for several in _each(RecordingPlace.takes, places, rejected) for take in several]
+    here = _on_disk(folder)
+    inside = here if here.is_dir() else None
     return FolderPairs(
         name,
         takes,
@@ -396,7 +422,7 @@ def _open_folder(
         folder=inside,
         rigs=rigs_of(takes, pairing),
         any_aspect=pairing.any_aspect,
-        copy=Copy(folder, given) if isinstance(given, RemotePath) else None,
+        copy=copy,
     )
 
 
@@ -429,12 +455,14 @@ class RecordingPlace:
         name: name of its recording.
         layout: name of the layout in which its files lie.
         pairing: how its cameras are named and paired.
+        copy: copy on the disk in which it lies, of what lies at an address.
     """
 
     path: Path
     name: str
     layout: str
     pairing: Pairing
+    copy: Copy | None = None
 
     def takes(self) -> list[Take]:
         """Its recordings.
@@ -442,7 +470,8 @@ class RecordingPlace:
         Raises:
             PairsError: they cannot be used.
         """
-        return LAYOUTS[self.layout].takes(self.path, self.name, self.pairing)
+        with naming_origin(self.copy):
+            return LAYOUTS[self.layout].takes(self.path, self.name, self.pairing)
 
 
 def recording_places(folder: AnyPath, name: str, pairing: Pairing) -> list[RecordingPlace]:
@@ -457,9 +486,17 @@ def recording_places(folder: AnyPath, name: str, pairing: Pairing) -> list[Recor
     Raises:
         PairsError: the folder is missing, or no recording is in it.
     """
-    folder = _on_disk(folder)
-    if not folder.exists():
-        raise PairsError("there is no such folder", folder, "check the path")
+    here = _on_disk(folder)
+    if not here.exists():
+        raise PairsError("there is no such folder", here, "check the path")
+    copy = Copy(here, folder) if isinstance(folder, RemotePath) else None
+    with naming_origin(copy):
+        return _recording_places(here, name, pairing, copy)
+
+
+def _recording_places(
+    folder: Path, name: str, pairing: Pairing, copy: Copy | None
+) -> list[RecordingPlace]:
     pairs, alone = _places(folder, pairing)
     if alone or pairing.tir_alone:  # nothing to match by time, or to take later
         pairing = replace(
@@ -471,7 +508,9 @@ def recording_places(folder: AnyPath, name: str, pairing: Pairing) -> list[Recor
     if not places:
         raise no_takes(folder)
     return [
-        RecordingPlace(one.folder, _name_of(one.folder, folder, name), one.layout.name, pairing)
+        RecordingPlace(
+            one.folder, _name_of(one.folder, folder, name), one.layout.name, pairing, copy
+        )
         for one in places
     ]
 

@@ -126,7 +126,13 @@ def opened_place(place: RecordingPlace, rejected: list[PairsError]) -> FolderPai
     except PairsError as error:
         rejected.append(error)
         takes = []
-    return FolderPairs(place.name, takes, rejected=rejected, rigs=rigs_of(takes, place.pairing))
+    return FolderPairs(
+        place.name,
+        takes,
+        rejected=rejected,
+        rigs=rigs_of(takes, place.pairing),
+        copy=place.copy,
+    )
 
 
 def _check_recordings(

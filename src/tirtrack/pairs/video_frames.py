@@ -1,15 +1,16 @@
-"""Random access to the frames of one video, with bounded memory.
+"""Random access to the frames of one video or CPTV recording, with bounded memory.
 
-A first pass reads the packets without decoding them, which gives the true number of frames and the
-key frames. A frame is then decoded from the last key frame before it, or by decoding on if the
-decoder is already there; the frames decoded on the way are cached, the most recent ``cache_bytes``
-of them. So reading a recording in order decodes every frame once, a jump costs one group of
-pictures, and an hour of video needs no more memory than a minute.
+Of a video, a first pass reads the packets without decoding them, which gives the true number of
+frames and the key frames. A frame is then decoded from the last key frame before it, or by decoding
+on if the decoder is already there; the frames decoded on the way are cached, the most recent
+``cache_bytes`` of them. So reading a recording in order decodes every frame once, a jump costs one
+group of pictures, and an hour of video needs no more memory than a minute.
 """
 
 from __future__ import annotations
 
 import bisect
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -35,8 +36,82 @@ _KEPT_BEFORE_FRAMES = 32
 _NOT_READABLE = "copy or record the file again, or cut it before the damage"
 
 
-class VideoFrames:
-    """The frames of a video by number, 0-based.
+class Frames(ABC):
+    """The frames of one camera's recording by number, 0-based.
+
+    Args:
+        path: the file.
+        cache_bytes: size of the cache of decoded frames, bytes.
+    """
+
+    def __init__(self, path: Path, cache_bytes: int) -> None:
+        self.path = Path(path)
+        self._cache_bytes = cache_bytes
+        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of frames, at least 1."""
+
+    @property
+    @abstractmethod
+    def times_s(self) -> list[float]:
+        """When each frame was taken, in seconds after the first; zeros without a clock."""
+
+    @property
+    def interval_s(self) -> float | None:
+        """The mean time between frames, seconds; ``None`` for a single frame or without a clock."""
+        last = self.times_s[-1]
+        return last / (len(self) - 1) if last > 0 else None
+
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to the end of the last, seconds."""
+        return self.times_s[-1] + (self.interval_s or 0.0)
+
+    @abstractmethod
+    def chroma(self, index: int) -> float:
+        """Colourfulness of a frame that is read without its colour, share of the range; 0 before
+        it is read.
+        """
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One frame, ``[H,W]`` or ``[H,W,3]``; must not be changed.
+
+        Raises:
+            PairsError: it cannot be decoded.
+            IndexError: there is no such frame.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)} in {self.path}")
+        if index not in self._cache:
+            self._decode_to(index)
+        self._cache.move_to_end(index)
+        return self._cache[index]
+
+    @abstractmethod
+    def _decode_to(self, index: int) -> None:
+        """Decode and keep a frame, and those decoded on the way."""
+
+    def close(self) -> None:
+        """Close the file and drop the decoded frames; the next frame reopens it."""
+        self._cache.clear()
+        self._cached_bytes = 0
+
+    def _keep(self, index: int, image: np.ndarray) -> None:
+        if index in self._cache:
+            return
+        image.flags.writeable = False
+        self._cache[index] = image
+        self._cached_bytes += image.nbytes
+        while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_bytes -= oldest.nbytes
+
+
+class VideoFrames(Frames):
+    """The frames of a video, uint8.
 
     Args:
         path: any file that the installed PyAV can decode.
@@ -57,12 +132,9 @@ class VideoFrames:
         cache_bytes: int = CACHE_BYTES,
         options: ReadOptions = AS_STORED,
     ) -> None:
-        self.path = Path(path)
+        super().__init__(path, cache_bytes)
         self._grey = grey
-        self._cache_bytes = cache_bytes
         self._options = options
-        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._cached_bytes = 0
         self._container: av.container.InputContainer | None = None
         self._decoded: Iterator[tuple[int, av.VideoFrame]] | None = None
         self._next = 0
@@ -81,43 +153,16 @@ class VideoFrames:
         """When each frame is shown, in seconds after the first."""
         return [float((time - self._times[0]) * self._time_base) for time in self._times]
 
-    @property
-    def interval_s(self) -> float | None:
-        """The mean time between frames, seconds; ``None`` for a single frame or without a clock."""
-        return self.times_s[-1] / (len(self) - 1) if self._times[-1] > self._times[0] else None
-
-    @property
-    def duration_s(self) -> float:
-        """From the first frame to the end of the last, seconds."""
-        return self.times_s[-1] + (self.interval_s or 0.0)
-
     def chroma(self, index: int) -> float:
-        """Colourfulness of a frame that is read without its colour, share of the range; 0 before
-        it is read.
-        """
+        """As in :class:`Frames`."""
         return self._chroma.get(index, 0.0)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """One frame, uint8; must not be changed.
-
-        Raises:
-            PairsError: it cannot be decoded.
-            IndexError: there is no such frame.
-        """
-        if not 0 <= index < len(self):
-            raise IndexError(f"frame {index} of {len(self)} in {self.path}")
-        if index not in self._cache:
-            self._decode_to(index)
-        self._cache.move_to_end(index)
-        return self._cache[index]
-
     def close(self) -> None:
-        """Close the file and drop the decoded frames; the next frame reopens it."""
+        """As in :class:`Frames`."""
         if self._container is not None:
             self._container.close()
         self._container = self._decoded = None
-        self._cache.clear()
-        self._cached_bytes = 0
+        super().close()
 
     def _decode_to(self, index: int) -> None:
         key = self._keys[bisect.bisect_right(self._keys, index) - 1]
@@ -176,35 +221,30 @@ class VideoFrames:
         )
         self._next = key
 
-    def _keep(self, index: int, image: np.ndarray) -> None:
-        if index in self._cache:
-            return
-        image.flags.writeable = False
-        self._cache[index] = image
-        self._cached_bytes += image.nbytes
-        while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
-            _, oldest = self._cache.popitem(last=False)
-            self._cached_bytes -= oldest.nbytes
 
+class RecordedFrames(Frames):
+    """The frames of a CPTV recording, ``[H,W]`` uint16.
 
-class RecordedFrames:
-    """The frames of a CPTV recording by number, 0-based, with what :class:`VideoFrames` offers.
-
-    Each is stored as a difference to the one before, so a step back reads from the first one on.
+    Each is stored as a difference to the one before, so a step back to a frame that is no longer
+    in the cache reads from the first one on.
 
     Args:
         path: CPTV file.
+        cache_bytes: size of the cache of decoded frames, bytes.
         options: byte order and channel are nothing that it leaves open.
 
     Raises:
         PairsError: it is damaged, or ends early.
     """
 
-    def __init__(self, path: Path, *, options: ReadOptions = AS_STORED) -> None:
-        self.path = Path(path)
+    def __init__(
+        self, path: Path, *, cache_bytes: int = CACHE_BYTES, options: ReadOptions = AS_STORED
+    ) -> None:
+        super().__init__(path, cache_bytes)
         self._options = options
         self._open = ExitStack()
         self._file: FrameFile | None = None
+        self._next = 0
         file = self._reading()
         self._count, self._times_s = file.count, file.times_s
         self.close()
@@ -213,49 +253,35 @@ class RecordedFrames:
             raise PairsError(fault.what, fault.where, "copy it again, or cut both cameras before")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return partial(RecordedFrames, options=self._options), (self.path,)
+        again = partial(RecordedFrames, cache_bytes=self._cache_bytes, options=self._options)
+        return again, (self.path,)
 
     def __len__(self) -> int:
         return self._count
 
     @property
     def times_s(self) -> list[float]:
-        """When each frame was taken, in seconds after the first; zeros without a clock."""
+        """As in :class:`Frames`."""
         return list(self._times_s or [0.0] * self._count)
-
-    @property
-    def interval_s(self) -> float | None:
-        """The mean time between frames, seconds; ``None`` for a single frame or without a clock."""
-        last = self.times_s[-1]
-        return last / (self._count - 1) if last > 0 else None
-
-    @property
-    def duration_s(self) -> float:
-        """From the first frame to the end of the last, seconds."""
-        return self.times_s[-1] + (self.interval_s or 0.0)
 
     def chroma(self, index: int) -> float:
         """0: counts have no colour."""
         return 0.0
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """One frame, ``[H,W]`` uint16.
+    def close(self) -> None:
+        """As in :class:`Frames`."""
+        self._open.close()
+        self._file, self._next = None, 0
+        super().close()
 
-        Raises:
-            PairsError: it cannot be decoded.
-            IndexError: there is no such frame.
-        """
-        if not 0 <= index < len(self):
-            raise IndexError(f"frame {index} of {len(self)} in {self.path}")
+    def _decode_to(self, index: int) -> None:
+        first = self._next if self._next <= index else 0
         try:
-            return self._reading().decode(index)
+            for position in range(max(first, index - _KEPT_BEFORE_FRAMES + 1), index + 1):
+                self._keep(position, self._reading().decode(position))
+                self._next = position + 1
         except FrameError as error:
             raise PairsError(error.what, error.where, error.fix) from error
-
-    def close(self) -> None:
-        """Close the file; the next frame reopens it."""
-        self._open.close()
-        self._file = None
 
     def _reading(self) -> FrameFile:
         if self._file is None:
@@ -264,10 +290,6 @@ class RecordedFrames:
             except FrameError as error:
                 raise PairsError(error.what, error.where, error.fix) from error
         return self._file
-
-
-Frames = VideoFrames | RecordedFrames
-"""The frames of one camera's recording, by number."""
 
 
 def tir_frames(path: Path, options: ReadOptions) -> Frames:
