@@ -9,6 +9,7 @@ import struct
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 
 from tirtrack.errors import FrameError, PairsError
 from tirtrack.media import count_frames, frames, probe, read_image
@@ -208,6 +209,18 @@ def test_frames_of_a_recording_are_matched_by_its_clock(tmp_path):
         paired(tmp_path)
     source = open_pairs(tmp_path, pairing=Pairing(match="time", any_aspect=True))
     assert len(source) == 4
+
+
+@pytest.mark.parametrize(("rgb", "tir"), [("a_rgb.png", "a_tir.cptv"), ("rgb/a.png", "tir/a.cptv")])
+def test_a_single_picture_is_no_partner_of_a_recording(tmp_path, rgb, tir):
+    (tmp_path / "night" / rgb).parent.mkdir(parents=True)
+    picture = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "night" / rgb)
+    write_recording(tmp_path / "night" / tir)
+    with pytest.raises(PairsError, match=r"is a recording of 4 frames, and RGB is images; .*rgb.m"):
+        paired(tmp_path / "night")
+    write_recording(tmp_path / "night" / tir, STACK[:1])
+    assert len(paired(tmp_path / "night")) == 1
 
 
 def test_recordings_alone_are_recordings_of_tir(tmp_path):

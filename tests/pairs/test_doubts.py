@@ -119,6 +119,16 @@ def test_tir_of_a_few_frames_later_is_said_in_frames_and_with_the_way_out(tmp_pa
     assert not sentences(half, says_delays=False)
 
 
+def test_recordings_of_a_gain_control_beside_raw_counts_are_named(tmp_path, real):
+    both = [real[0].both] * 3
+    _write(tmp_path / "all" / "agc", both)
+    assert not _said(tmp_path / "all")
+    _write(tmp_path / "all" / "raw", [(rgb, 7000 + tir.astype(np.uint16)) for rgb, tir in both])
+    (said,) = _said(tmp_path / "all")
+    assert said.startswith("TIR has 8 bits in all/agc and raw counts in all/raw: ")
+    assert "export all as raw counts" in said
+
+
 def test_a_delay_of_videos_is_said_in_seconds_too(tmp_path, real):
     from tirtrack.video_writer import VideoWriter
 

@@ -151,6 +151,19 @@ def test_videos_are_moved_too_and_it_is_part_of_what_the_pairs_are(tmp_path, wri
     assert identities[0] != identities[1]
 
 
+@pytest.mark.parametrize(("rgb_frames", "tir_frames"), [(12, 9), (9, 12)])
+def test_videos_of_other_lengths_are_late_once_time_has_paired_them(
+    tmp_path, write_videos, rgb_frames, tir_frames
+):
+    write_videos(tmp_path, rgb_frames, tir_frames)
+    with pytest.raises(PairsError, match="pair them by time with --match time"):
+        open_pairs(tmp_path, pairing=Pairing(rig=TWO))
+    for late in (Pairing(match="time", rig=TWO), Pairing(match="time", delay_frames=2)):
+        assert open_pairs(tmp_path, pairing=late).takes[0].places == tuple(
+            (k, k + 2) for k in range(7)
+        )
+
+
 @pytest.mark.parametrize("kind", ["images", "videos", "split"])
 def test_shards_hold_what_the_rig_paired(tmp_path, write_images, write_videos, kind):
     place, rig, layout = tmp_path / "v", TWO, None

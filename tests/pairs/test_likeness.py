@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from rigs import RGB_WH, matrix, pictures
+from scipy import ndimage
 
 from benchmarks.unusable_pairs import KINDS
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.doubt_sentences import sentences
 from tirtrack.pairs.doubts import left_out, look_for_doubts, unusable_pairs
-from tirtrack.pairs.likeness import Unusable, content, likeness, unusable
+from tirtrack.pairs.likeness import FOLLOWS_DETAIL, Unusable, content, likeness, unusable
 from tirtrack.pairs.source import Pair, Recording
 
 REAL = ("roadscene", "m3svd/0111_1753", "vtuav/bus1", "m3svd_video/1230_1202", "llvip")
@@ -71,6 +73,36 @@ def test_one_small_warm_thing_before_an_even_sky_is_no_shutter_frame():
     assert content(sky.astype(np.float32)).is_noise
     sky[50:56, 80:88] += 60
     assert not content(sky.astype(np.float32)).is_noise
+
+
+def test_lamps_that_rgb_alone_shows_hide_no_outlines_that_both_show():
+    """A street at night: kerbs and trees are weak in RGB, lamps are strong and cold."""
+    both = pictures(matrix(tir_wh=RGB_WH), tir_wh=RGB_WH)
+    dim = 20 + 0.1 * both.rgb.astype(float)
+    rows, columns = np.mgrid[: RGB_WH[1], : RGB_WH[0]]
+    for x, y in np.random.default_rng(0).integers(0, RGB_WH, (12, 2)):
+        dim[np.hypot(columns - x, rows - y) < 9] = 255
+    night = Pair("a/0", "a", 0, dim.astype(np.uint8), both.tir)
+    assert likeness(night).outlines < 0.15, "by strength alone they have little in common"
+    assert unusable(night) is None
+    other = pictures(matrix(tir_wh=RGB_WH), 7, tir_wh=RGB_WH).tir
+    assert unusable(replace(night, tir=other)) is Unusable.OTHER_SCENE
+
+
+def test_a_cold_sky_over_warm_ground_is_no_near_infrared():
+    """Sky and ground differ in both; what lies in them does not agree."""
+    rng = np.random.default_rng(0)
+    rgb = np.zeros((120, 160, 3))
+    rgb[:50], rgb[50:] = (150, 180, 230), (90, 80, 60)
+    texture = ndimage.gaussian_filter(rng.normal(size=(2, 120, 160)), (0, 2, 2)) * 60
+    tir = np.where(np.arange(120) < 50, 20.0, 200.0)[:, None] + texture[0]
+    rgb += (0.6 * texture[0] + 0.8 * texture[1])[..., None]
+    pair = Pair("a/0", "a", 0, rgb.clip(0, 255).astype(np.uint8), tir.clip(0, 255).astype(np.uint8))
+    found = likeness(pair)
+    assert found.detail_from_rgb > FOLLOWS_DETAIL
+    assert found.unusable is None
+    reflected = replace(pair, tir=pair.rgb[..., 0])
+    assert likeness(reflected).follows_rgb
 
 
 class _InMemory:

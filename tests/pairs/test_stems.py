@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,19 @@ def test_a_drift_skips_or_repeats_a_tir_frame():
     assert [late - k for k, late in faster.places] == [0] * 11 + [1] * 19 + [2] * 8
     slower = every.in_time(TimeOffset(frames=0.0, drift_per_1000=-50.0), HERE)
     assert [late - k for k, late in slower.places] == [0] * 11 + [-1] * 19 + [-2] * 10
+
+
+def test_stamped_names_whose_clocks_drift_are_matched_by_the_nearest_time():
+    """In 40 s the TIR clock gains two frames of 25 a second."""
+    rgb, tir = ([f"{1700000000 + k / 25 * pace:.4f}" for k in range(1000)] for pace in (1.0, 1.002))
+    found = matched_stems(rgb, tir, Pairing(), HERE)
+    assert found.by_time
+    late = [tir_place - place for place, tir_place in found.places]
+    assert (late[0], late[-1]) == (0, -2)
+    assert all(0 <= before - after <= 1 for before, after in pairwise(late))
+    assert "2 of 1000 TIR frames left out" in found.said
+    moved = found.shifted(3, HERE)
+    assert next(b - a for a, b in moved.places) == 3
 
 
 def test_a_delay_is_added_to_a_rigs_time_offset():

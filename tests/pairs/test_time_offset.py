@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from tirtrack.errors import PairsError
 from tirtrack.pairs.rig import TimeOffset
+from tirtrack.pairs.source import Manifest, Pair, Recording
 from tirtrack.pairs.time_offset import (
     LEAST_FRAMES,
+    MOST_DAMAGED,
     WINDOW,
     Window,
     _line,
     _Measure,
+    common_time_offset,
     measure_time_offset,
 )
 
@@ -149,6 +153,42 @@ def test_a_few_frames_tell_nothing_and_unequal_shapes_are_refused():
     assert measure_time_offset(enough) is not None
     with pytest.raises(ValueError, match="shapes must be equal"):
         measure_time_offset([Window(0, enough[0].rgb, enough[0].tir[1:])])
+
+
+class _Damaged:
+    """A video of a camera that moves, some of whose pairs cannot be read."""
+
+    name = "in memory"
+
+    def __init__(self, damaged: Sequence[int]) -> None:
+        self._damaged = damaged
+
+    def __len__(self) -> int:
+        return WINDOW
+
+    def __getitem__(self, index: int) -> Pair:
+        if index in self._damaged:
+            raise PairsError("is empty", f"{index}.png")
+        rgb, tir = (
+            moving_camera(float(at), side).clip(0, 255).astype(np.uint8)
+            for side, at in ((0, index), (1, index - 2))
+        )
+        return Pair(f"a/{index}", "a", index, np.repeat(rgb[..., None], 3, axis=2), tir)
+
+    def recordings(self) -> Mapping[str, Recording]:
+        return {"a": Recording("a", range(WINDOW), is_video=True)}
+
+    def manifest(self) -> Manifest:
+        return Manifest(self.name, "own", [])
+
+
+def test_a_few_pairs_that_cannot_be_read_leave_a_window_and_more_do_not():
+    few, more = list(range(10, 10 + 9 * MOST_DAMAGED, 9)), list(range(10, 10 + 9 * 4, 9))
+    assert MOST_DAMAGED == len(few) == len(more) - 1
+    found = common_time_offset(_Damaged(few))
+    assert found is not None
+    assert found.frames == pytest.approx(2.0, abs=0.25)
+    assert common_time_offset(_Damaged(more)) is None
 
 
 def test_whole_frames_follow_offset_and_drift():

@@ -43,6 +43,7 @@ def sentences(
             for reason, advice in _ADVICE.items()
         ),
         *_each_kind(found, lambda one: one.frozen, _frozen),
+        *_mixed_depths(found),
     ]
 
 
@@ -130,6 +131,19 @@ def _frozen(doubtful: Sequence[RecordingDoubts]) -> str:
         f"TIR stands still: {named([one.name for one in doubtful])}; its frames are copies of one "
         "picture and teach no more than it, so record again or leave them out"
     )
+
+
+def _mixed_depths(found: Sequence[RecordingDoubts]) -> list[str]:
+    """A sentence if some recordings hold raw counts and others the levels of a gain control."""
+    levels = [one.name for one in found if one.tir_depth == "uint8"]
+    counts = [one.name for one in found if one.tir_depth not in ("uint8", "")]
+    if not levels or not counts:
+        return []
+    return [
+        f"TIR has 8 bits in {named(levels)} and raw counts in {named(counts)}: in the first a gain "
+        "control has set the levels, in the second tirtrack does; export all as raw counts if the "
+        "camera can, or distil the kind that your tracker will see"
+    ]
 
 
 def _clocks(found: Sequence[RecordingDoubts]) -> list[str]:

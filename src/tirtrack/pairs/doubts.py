@@ -58,6 +58,7 @@ class RecordingDoubts:
         given_frames: number of frames by which TIR is taken later already, as the user asked.
         turned: how TIR lies to RGB, one of ``TURNS``; empty if they are the same way round.
         unusable: number of compared pairs that cannot be used, by reason.
+        tir_depth: type of the TIR samples as stored; empty where no pair could be read.
     """
 
     name: str = ""
@@ -73,6 +74,7 @@ class RecordingDoubts:
     given_frames: int = 0
     turned: str = ""
     unusable: Mapping[str, int] = field(default_factory=dict)
+    tir_depth: str = ""
 
     @property
     def shows_nothing_in_common(self) -> bool:
@@ -143,13 +145,14 @@ def _doubts(
 ) -> RecordingDoubts:
     window = _window(recording.indices, frames)
     chosen = spread(window or list(recording.indices), compared)
-    likenesses, small, tir = [], [], []
+    likenesses, small, tir, depths = [], [], [], []
     for index in window or chosen:
         try:
             pair = source[index]
         except PairsError:  # counted and named where all pairs are read
             continue
         tir.append(pair.tir)
+        depths.append(pair.tir_depth)
         if pair.rgb is None:
             continue
         if index in chosen:
@@ -171,6 +174,7 @@ def _doubts(
         recording.delay_frames,
         _turned(likenesses),
         counted_reasons(one.unusable for one in likenesses),
+        depths[0] if depths else "",
     )
 
 

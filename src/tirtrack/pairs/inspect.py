@@ -47,7 +47,6 @@ from tirtrack.pairs.source import (
     PairSource,
     Recording,
     assumptions,
-    named,
     pairs_line,
     unit_of,
 )
@@ -278,7 +277,6 @@ def _warnings(
         )
     found += sentences([one.doubts for one in facts])
     found += [_late(one) for one in facts if _is_late(one)]
-    found += _mixed_depths(facts)
     for one in facts:
         if one.unusable and one.doubts.main_reason is None:  # else a sentence has said so
             found.append(
@@ -329,20 +327,6 @@ def _late(one: RecordingFacts) -> str:
         f"{one.name}: frames of a pair are not of one instant: {said}; register the rig once "
         "(`tirtrack pairs register`) and give --rig, which takes the TIR frame that is nearest"
     )
-
-
-def _mixed_depths(facts: Sequence[RecordingFacts]) -> list[str]:
-    """A sentence if some recordings hold raw counts and others the levels of a gain control."""
-    depths = {one.name: next(iter(one.tir_depths), "") for one in facts}
-    levels = [name for name, depth in depths.items() if depth == "uint8"]
-    counts = [name for name, depth in depths.items() if depth not in ("uint8", "")]
-    if not levels or not counts:
-        return []
-    return [
-        f"TIR has 8 bits in {named(levels)} and raw counts in {named(counts)}: in the first a gain "
-        "control has set the levels, in the second tirtrack does; export all as raw counts if the "
-        "camera can, or distil the kind that your tracker will see"
-    ]
 
 
 def _too_far_apart(offset: OffsetSummary) -> str:

@@ -17,8 +17,9 @@ from PIL import Image
 from scipy import ndimage
 
 from tirtrack.pairs.colour import GREY, colour
+from tirtrack.pairs.outlines import outlines
 from tirtrack.pairs.proposals.rules import grey_levels
-from tirtrack.pairs.registration import USABLE_PEAK, measure_offset
+from tirtrack.pairs.registration import measure_offset
 from tirtrack.pairs.source import Pair
 
 SIDE = 240
@@ -39,12 +40,14 @@ NOISE_COARSE = 0.28
 NOISE_STANDOUT = 12.0
 HIDDEN_CONTRAST = 3.0
 HIDDEN_OUTLINES = 0.35
+COMMON_OUTLINES = 0.15
 FOLLOWS_LEVELS = 0.9
 FOLLOWS_DETAIL = 0.35
 FOLLOWS_BOTH = 0.72
 SIMULATED_LEVELS = 0.99
 COPY_LEVELS = 0.15
 SIMULATED_DETAIL = 0.96
+_REACH = 12  # px, of a shift between the modalities
 _LEAST_NOISE = 0.5  # grey levels, of a smoothed picture
 
 
@@ -96,7 +99,9 @@ class Likeness:
             over tiles of the picture.
         difference: root mean square difference of their grey levels, or of one inverted, over
             the deviation of RGB.
-        outlines: correlation of their outlines at the best shift.
+        outlines: correlation of the strength of their outlines at the best shift.
+        common_outlines: the same, of their strength over that of the surroundings: a lamp that only
+            RGB shows outweighs no kerb that both show.
         contrast_rgb: strength of the outlines of RGB, grey levels per pixel.
         contrast_tir: the same for TIR.
         colour_rgb: mean difference of the colour channels of RGB, share of the range.
@@ -104,8 +109,9 @@ class Likeness:
         turned: what ``outlines`` would be with TIR as each of ``TURNS`` has it.
         rgb: content of RGB.
         tir: content of TIR.
-        levels_from_rgb: share of the variance of TIR's grey levels that a quadratic function of the
-            colours of RGB explains.
+        levels_from_rgb: share of the variance of TIR's grey levels within tiles of the picture that
+            a quadratic function of the colours of RGB explains. Between tiles a cold sky over warm
+            ground would be explained by its colour.
         detail_from_rgb: share of the variance of TIR's fine structure that the fine structure of
             the three colours explains, median over tiles.
     """
@@ -113,6 +119,7 @@ class Likeness:
     detail: float
     difference: float
     outlines: float
+    common_outlines: float
     contrast_rgb: float
     contrast_tir: float
     colour_rgb: float
@@ -131,7 +138,7 @@ class Likeness:
     @property
     def unrelated(self) -> bool:
         """Whether they have no outlines in common."""
-        return self.outlines <= USABLE_PEAK
+        return self.common_outlines <= COMMON_OUTLINES
 
     @property
     def unusable(self) -> Unusable | None:
@@ -192,6 +199,7 @@ def likeness(pair: Pair, *, with_turns: bool = True) -> Likeness:
         _shared_detail(*overlapping(rgb, tir, dx, dy)),
         _difference(rgb, tir),
         offset.peak,
+        _common_outlines(rgb, tir),
         _contrast(rgb),
         _contrast(tir),
         colour(pair.both[0]),
@@ -309,6 +317,17 @@ def _turned(rgb: np.ndarray, tir: np.ndarray) -> list[float]:
     return [measure_offset(rgb, np.ascontiguousarray(turn(tir))).peak for turn in TURNS.values()]
 
 
+def _common_outlines(rgb: np.ndarray, tir: np.ndarray) -> float:
+    a, b = (side - side.mean() for side in (np.abs(outlines(rgb)), np.abs(outlines(tir))))
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if size < 1e-3:
+        return 0.0
+    padded = tuple(side + _REACH for side in a.shape)
+    product = np.fft.irfft2(np.fft.rfft2(a, padded) * np.fft.rfft2(b, padded).conj(), padded)
+    near = np.roll(product, (_REACH, _REACH), (0, 1))[: 2 * _REACH + 1, : 2 * _REACH + 1]
+    return float(near.max()) / size
+
+
 def _shared_detail(rgb: np.ndarray, tir: np.ndarray) -> float:
     """Median over tiles, so that one object that stands out in both has little weight."""
     found = [
@@ -341,7 +360,10 @@ def _levels_explained(colours: Sequence[np.ndarray], tir: np.ndarray) -> float:
     ones = np.ones_like(red)
     columns = [ones, red, green, blue, red**2, green**2, blue**2]
     columns += [red * green, red * blue, green * blue]
-    return _explained(np.stack(columns, axis=1), tir[::2, ::2].ravel())
+    wanted = tir[::2, ::2]
+    rest = _unexplained(np.stack(columns, axis=1), wanted.ravel()).reshape(wanted.shape)
+    remains, total = (sum(one.var() * one.size for one in _tiles(side)) for side in (rest, wanted))
+    return 1.0 - float(remains / total) if total > 1e-6 * wanted.size else 0.0
 
 
 def _detail_explained(colours: Sequence[np.ndarray], tir: np.ndarray) -> float:
@@ -361,6 +383,10 @@ def _band(image: np.ndarray) -> np.ndarray:
 
 def _explained(columns: np.ndarray, wanted: np.ndarray) -> float:
     """Share of the variance of ``wanted`` that the columns explain by least squares."""
-    weights = np.linalg.lstsq(columns, wanted, rcond=None)[0]
     total = float(wanted.var())
-    return 1.0 - float((wanted - columns @ weights).var()) / total if total > 1e-6 else 0.0
+    return 1.0 - float(_unexplained(columns, wanted).var()) / total if total > 1e-6 else 0.0
+
+
+def _unexplained(columns: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """What remains of ``wanted`` besides the columns that fit it best."""
+    return np.asarray(wanted - columns @ np.linalg.lstsq(columns, wanted, rcond=None)[0])

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tirtrack.images import pixel_header
+from tirtrack.errors import FrameError, PairsError
+from tirtrack.images import opened_image, pixel_header
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.mixed_files import Named
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
@@ -51,6 +52,8 @@ def image_take(
     if _neighbours_in_time(matched, is_alone=pairing.tir_alone):
         matched = matched.in_time(pairing.time, where)
     files_rgb = tuple(rgb[place][1] for place, _ in matched.places)
+    if not pairing.tir_alone:
+        _refuse_recordings([path for _, path in tir])
     return ImageTake(
         name,
         () if pairing.tir_alone else files_rgb,
@@ -63,6 +66,25 @@ def image_take(
         tir_options=pairing.tir_options,
         delay_frames=pairing.delay_frames,
     )
+
+
+def _refuse_recordings(tir: Sequence[Path]) -> None:
+    """Refuse CPTV files of more than a frame, which belong to no single image."""
+    for path in tir:
+        if path.suffix.lower() != ".cptv":
+            continue
+        try:
+            with opened_image(path) as file:
+                count = file.count
+        except FrameError:  # named where it is read
+            continue
+        if count > 1:
+            raise PairsError(
+                f"is a recording of {count} frames, and RGB is images",
+                path,
+                "give the RGB video of the same instants, such as rgb.mp4 beside tir.cptv, or the "
+                "recording alone",
+            )
 
 
 def _neighbours_in_time(matched: MatchedFrames, *, is_alone: bool) -> bool:
