@@ -95,6 +95,20 @@ def test_without_a_trusted_track_and_stills_nothing_is_trained(tmp_path, capsys,
     assert (tmp_path / "a.run" / "contact_sheet.png").is_file()
 
 
+def test_black_tir_leaves_a_summary_and_is_named_before_the_error(tmp_path, capsys):
+    frames = [walking(k) for k in range(12)]
+    black = [np.full_like(GROUND, -20)] * 12
+    given = write(tmp_path / "pairs" / "a", frames, tir=[(one % 256).astype("u1") for one in black])
+    code, summary = distilled(tmp_path, given)
+    assert code == 1
+    err = capsys.readouterr().err
+    assert err.index("blank, of 8") < err.index("is left for tir_to_tir")
+    assert summary.verdict.startswith("nothing was trained: no sample of 8 is left")
+    assert any("blank, of 8" in one for one in summary.warnings)
+    assert summary.samples["pool"] == 8
+    assert (tmp_path / "a.run" / "contact_sheet.png").is_file()
+
+
 def test_without_a_trusted_track_stills_are_trained_on_and_said_so(tmp_path, capsys):
     write(tmp_path / "pairs" / "frozen", [walking(0)] * 12)
     stills = [np.roll(walking(k), 20 * k, axis=0) for k in range(4)]

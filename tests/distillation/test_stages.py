@@ -367,6 +367,12 @@ def test_when_the_teacher_passes_nothing_the_run_ends_with_a_sentence(tiny, tmp_
         tiny.run_tiny(recipe, tmp_path)
 
 
+@pytest.mark.parametrize("changes", [{"held_back__samples": 0}, {"held_back__share": 0.0}])
+def test_the_verdict_says_that_nothing_was_held_back(tiny, tmp_path, changes):
+    _, summary = tiny.run_tiny(tiny.recipe_of("published", **changes), tmp_path)
+    assert summary.verdict == "nothing can be said: nothing was held back to validate on"
+
+
 def test_a_low_pass_rate_is_a_warning(tiny, tmp_path):
     recipe = tiny.recipe_of("published", teacher__min_probability=1.0)
     _, summary = tiny.run_tiny(recipe, tmp_path)

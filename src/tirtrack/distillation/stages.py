@@ -7,6 +7,7 @@ follow below it, in the same order.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -45,7 +46,7 @@ from tirtrack.distillation.summary import (
 from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.unusable_pairs import leave_out_unusable, usable_frames
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
-from tirtrack.errors import PairsError
+from tirtrack.errors import PairsError, TrainingError
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.doubts import counted_reasons
 from tirtrack.pairs.following import Following, kept_tracks
@@ -57,6 +58,8 @@ from tirtrack.pairs.source import PairSource, assumptions, unit_of
 from tirtrack.pairs.track_delay import measure_track_delay
 from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, starts_of
 from tirtrack.stored import write_stored
+
+_log = logging.getLogger(__name__)
 
 PairRun = Run[CrossModalRecipe]
 Found = dict[int, ProposalSet]
@@ -143,6 +146,15 @@ def distil_network(
             *split_warnings(split, recipe),
             *doubt_warnings(split, clips, pool, run.progress, says_delays=not delays),
         ]
+    summary = summary.model_copy(
+        update={
+            "pass_rates": tuple(rates),
+            "samples": _counted(pool, recipe, has_foreign_teacher=is_foreign),
+            "warnings": tuple(warnings),
+        }
+    )
+    with summary_on_failure(run, summary):
+        check_directions(pool, recipe)
     with timed(seconds, "held back"):
         held_clips: list[Clip] = []
         if held_back:
@@ -152,7 +164,6 @@ def distil_network(
                 warnings.append(f"held-back {unit}s: {error.what}")
         validator = validator_on(held_clips, baseline, run, engine) if held_clips else None
     with timed(seconds, "training"):
-        check_directions(pool, recipe)
         train_student(
             student,
             teaching,
@@ -167,9 +178,7 @@ def distil_network(
         compared = None if validator is None else validator.comparison(student)
     trained = {
         "held_back": compared,
-        "verdict": verdict(compared),
-        "pass_rates": tuple(rates),
-        "samples": _counted(pool, recipe, has_foreign_teacher=is_foreign),
+        "verdict": verdict(compared, is_held_back=bool(held_back)),
         "warnings": tuple(warnings),
         "seconds": seconds,
     }
@@ -178,10 +187,14 @@ def distil_network(
 
 @contextmanager
 def summary_on_failure(run: PairRun, summary: RunSummary) -> Iterator[None]:
-    """Context in which pairs without anything to train on leave a summary that says so."""
+    """Context in which pairs without anything to train on leave a summary that says so; its
+    warnings, which may say why, are logged.
+    """
     try:
         yield
-    except PairsError as error:
+    except (PairsError, TrainingError) as error:
+        for warning in summary.warnings:
+            _log.warning("%s", warning)
         said = {"verdict": f"nothing was trained: {error.what}"}
         write_stored(run.folder / SUMMARY, summary.model_copy(update=said))
         raise

@@ -235,8 +235,15 @@ def _boxes(given: Response) -> np.ndarray:
 # --- conclusions ---------------------------------------------------------------------------------
 
 
-def verdict(found: HeldBackComparison | None) -> str:
-    """The conclusion that the comparison allows, in one sentence."""
+def verdict(found: HeldBackComparison | None, *, is_held_back: bool = True) -> str:
+    """The conclusion that the comparison allows, in one sentence.
+
+    Args:
+        found: the comparison; ``None`` if there was no sample to compare on.
+        is_held_back: whether anything was held back to compare on.
+    """
+    if not is_held_back:
+        return "nothing can be said: nothing was held back to validate on"
     if found is None:
         return "nothing can be said: the teacher found the target in no held-back sample"
     if found.with_teacher is None:
