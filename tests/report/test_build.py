@@ -23,7 +23,7 @@ from tirtrack.report.build import dataset_of, evaluation_section, report_content
 from tirtrack.report.film import chosen, result_file
 from tirtrack.report.plots import loss_plot, running_mean
 from tirtrack.report.provenance import made_with
-from tirtrack.report.training import distillation_section
+from tirtrack.report.training import NO_PROOF, distillation_section
 from tirtrack.weights import store
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -218,6 +218,55 @@ def test_every_distillation_has_its_part_under_its_name(evaluation, tmp_path):
         assert f"recipe of {name}, resolved" in text
     numbers = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert [one["facts"]["recipe"] for one in numbers["distillations"]] == ["a.run", "b.run"]
+
+
+def test_a_distillation_alone_is_a_page_that_cannot_tell(tmp_path):
+    run = tmp_path / "mine.run"
+    run.mkdir()
+    (run / "manifest.json").touch()
+    rows = [{"step": k, "loss": 1 / (k + 1), "terms": {"a": 0.5}} for k in range(3)]
+    (run / "log.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    tracks = [{"modality": "tir", "followed": 9, "kept": 4, "boxes": 60, "rejected": {}}]
+    summary = {
+        "recipe": "tir_only", "verdict": "nothing can be said", "tracks": tracks,
+        "harvest": {"unit": "TIR frame", "pairs": 3, "boxes": {"tir": 15}},
+        "warnings": ["TIR stands still"], "command": "tirtrack distill night.mp4",
+    }  # fmt: skip
+    (run / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    page = page_of(build_report([run], tmp_path / "report.html"))
+    for said in (
+        "cannot tell whether the student tracks better", "nothing can be said",
+        "4 of 9 trusted, with 60 boxes", "TIR stands still", "tirtrack distill night.mp4",
+    ):  # fmt: skip
+        assert said in page.text
+    assert "Film strips" not in page.text
+    numbers = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert (numbers["evaluations"], len(numbers["distillations"])) == ([], 1)
+
+
+def test_a_distillation_without_anything_to_train_on_is_a_page_of_why(tmp_path):
+    run = tmp_path / "mine.run"
+    run.mkdir()
+    (run / "manifest.json").touch()
+    why = "nothing was trained: none of 12 tracks is trusted"
+    (run / "summary.json").write_text(json.dumps({"recipe": "mixed", "verdict": why}), "utf-8")
+    text = page_of(build_report([run], tmp_path / "report.html")).text
+    assert why in text
+    assert NO_PROOF not in text
+
+
+@pytest.mark.parametrize("more", [{"reference": "a"}, {"control": "a"}, {"dataset": "a"}])
+def test_a_distillation_alone_has_nothing_to_compare(tmp_path, made, more):
+    run = tmp_path / "mine.run"
+    run.mkdir()
+    (run / "manifest.json").touch()
+    (run / "log.jsonl").touch()
+    if "dataset" in more:
+        made.evaluated(tmp_path / "data", tmp_path / "evaluation")
+        more = {"dataset": tmp_path / "data"}
+    with pytest.raises(RequestError, match=r"mine\.run: is a distillation, in which no trackers"):
+        build_report([run], tmp_path / "report.html", **more)
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_distillations_of_one_name_keep_their_recipes_under_their_paths(evaluation, tmp_path):

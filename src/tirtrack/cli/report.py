@@ -18,7 +18,7 @@ def command(
         typer.Argument(
             parser=named_path,
             metavar="DIR...",
-            help="Folders written by evaluate or score, or by a demo.",
+            help="Folders written by evaluate, score or a demo, or run folders of distill.",
         ),
     ],
     dataset: Annotated[
@@ -57,7 +57,7 @@ def command(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """One HTML page from evaluation folders, with the same numbers as JSON beside it.
+    """One HTML page from evaluations or distillations, with the same numbers as JSON beside it.
 
     The page holds everything in itself: plots, tables, film strips (where the frames are at
     hand), curves of distillations (where their run folders lie beside the evaluated weights or in

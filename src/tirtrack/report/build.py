@@ -59,6 +59,10 @@ from tirtrack.report.verdict import only_tracker, verdict
 PAGE_NAME = "report.html"
 _WHAT_IS_THERE = AnnotationOptions(partial=True)  # the evaluation may have left sequences out
 _NO_BOXES = "Left out: the folder does not hold every tracker's boxes, as evaluate keeps them."
+WITHOUT_LABELS = (
+    "Nothing on this page rests on a label, so it cannot tell whether the student tracks better "
+    "than its baseline. Labelled TIR can: tirtrack evaluate BASELINE STUDENT --dataset DIR."
+)
 _NO_FRAMES = "Left out: the frames were not at hand; name the data set with --dataset."
 
 
@@ -74,10 +78,11 @@ def build_report(
     export: str | Path | None = None,
     force: bool = False,
 ) -> Path:
-    """One page from evaluation folders, with ``result.json`` of the same numbers beside it.
+    """One page from folders of evaluations or distillations, with ``result.json`` of the same
+    numbers beside it.
 
     Args:
-        folders: evaluation folders, as in :func:`report_content`.
+        folders: these folders, as in :func:`report_content`.
         out: the HTML file to write; by default ``report.html`` in a new folder
             ``runs/report-NNN``.
         dataset: data set of the film strips, as there, or its name or folder.
@@ -94,8 +99,8 @@ def build_report(
 
     Raises:
         DatasetError: a folder holds no result, or ``dataset`` fits none of them.
-        RequestError: the page or ``export`` exists, or reference or control is not among the
-            trackers.
+        RequestError: the page or ``export`` exists, reference or control is not among the
+            trackers, or there is no evaluation that these or ``dataset`` could belong to.
     """
     places = [Path(folder) for folder in folders]
     content = report_content(
@@ -128,12 +133,12 @@ def report_content(
     title: str = "",
     command: str = "",
 ) -> ReportContent:
-    """The content of a page about evaluation folders; what is missing is left out.
+    """The content of a page about evaluations or distillations; what is missing is left out.
 
     Args:
         folders: evaluation folders, each with a ``result.json`` of ``tirtrack evaluate`` or
-            ``score``. Run folders of ``tirtrack distill`` add their curves if they lie in one of
-            these, or beside evaluated weights that are unchanged.
+            ``score``, or run folders of ``tirtrack distill``. A run folder that is not given adds
+            its part if it lies in one of these, or beside evaluated weights that are unchanged.
         dataset: frames and annotation for the film strips of the folders that it fits; by default
             the one that a folder names, if it still exists.
         reference: the tracker that the others are compared with, the first by default.
@@ -143,14 +148,21 @@ def report_content(
 
     Raises:
         DatasetError: a folder holds no result, or ``dataset`` fits none of them.
-        RequestError: ``reference`` or ``control`` is not among the trackers.
+        RequestError: ``reference`` or ``control`` is not among the trackers, or one of these or
+            ``dataset`` is given without an evaluation.
     """
     sections = [
         evaluation_section(
             folder, dataset=dataset or dataset_of(folder), reference=reference, control=control
         )
         for folder in folders
+        if not is_distillation(folder)
     ]
+    if not sections and (dataset or reference or control):
+        raise RequestError(
+            "is a distillation, in which no trackers are compared", folders[0],
+            "leave out --dataset, --baseline and --control, or give the folder of an evaluation",
+        )  # fmt: skip
     if dataset is not None and not any(section.films for section in sections):
         raise DatasetError(
             f"gives no film strip. {sections[0].films_missing}",
@@ -160,7 +172,8 @@ def report_content(
     results = [section.result for section in sections]
     runs = distillations(folders, results)
     return ReportContent(
-        title=title or _title(sections),
+        title=title or (_title(sections) if sections else f"{', '.join(runs)}: what was distilled"),
+        lead="" if sections else WITHOUT_LABELS,
         evaluations=tuple(sections),
         pairs=pairs_section([*(folder / FOLDER for folder in folders), *list(runs.values())[:1]]),
         distillations=tuple(

@@ -11,6 +11,7 @@ from pathlib import Path
 from tirtrack.distillation.run_folder import RECIPE
 from tirtrack.distillation.summary import (
     LOG,
+    SUMMARY,
     HeldBackComparison,
     LogLine,
     PassRate,
@@ -58,8 +59,11 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 def is_distillation(folder: Path) -> bool:
-    """Whether a folder is the run folder of ``tirtrack distill``, not of ``train``."""
-    return (folder / LOG).is_file() and (folder / MANIFEST_NAME).is_file()
+    """Whether a folder is the run folder of ``tirtrack distill``, not of ``train``; also that of a
+    run which found nothing to train on.
+    """
+    has_run = (folder / LOG).is_file() or (folder / SUMMARY).is_file()
+    return has_run and (folder / MANIFEST_NAME).is_file()
 
 
 def resolved_recipes(runs: Mapping[str, Path]) -> dict[str, str]:
@@ -139,7 +143,7 @@ def distillation_section(run: Path) -> DistillationSection:
         facts={label: text for label, text in facts.items() if text},
         curves=curves,
         agreement=_agreement(summary.held_back),
-        agreement_note=NO_PROOF,
+        agreement_note=NO_PROOF if summary.held_back else "",
         cautions=tuple(summary.warnings),
     )
 
