@@ -124,7 +124,8 @@ def keep_value(kind: str, identity: Mapping[str, Any], text: str) -> None:
     try:
         write_text(_file_of(kind, identity), text)
     except StorageError as error:
-        _log.warning("%s are not kept: %s", kind, error)
+        said = StorageError(error.what, error.where, "free some space or set TIRTRACK_CACHE")
+        _log.warning("%s are not kept: %s", kind, said)
 
 
 def _file_of(kind: str, identity: Mapping[str, Any]) -> Path:

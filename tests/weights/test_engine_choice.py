@@ -145,6 +145,7 @@ def test_a_choice_that_found_no_room_is_not_taken(file, stub, monkeypatch, caplo
     assert engine_choice.fastest_engine(file) == "onnx"
     assert tried == ["openvino"]
     assert "graphs are not kept" in caplog.text
+    assert caplog.text.rstrip().endswith("; free some space or set TIRTRACK_CACHE")
 
 
 def test_a_cache_that_is_not_there_yet_is_made(file, stub, tmp_path, monkeypatch):
