@@ -14,6 +14,7 @@ import os
 import re
 import shlex
 import sys
+from collections import ChainMap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -28,8 +29,10 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tirtrack.cli import app as application
+from tirtrack.cli.distill import changes_of
 from tirtrack.distillation import settings
-from tirtrack.distillation.recipe import load_recipe, recipe_names
+from tirtrack.distillation.recipe import load_recipe, recipe_names, recipe_of_kind
+from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.media import VideoWriter, read_image
 from tirtrack.networks import registry
 from tirtrack.synthetic import cached_world
@@ -379,6 +382,15 @@ def test_the_page_lists_every_recipe_with_its_summary():
         summary = re.sub(r"\s*\([^()]*(\.md|feasibility)[^()]*\)", "", recipe.summary)
         assert row[:2] == [recipe.kind, summary], name
         assert all(row)
+
+
+def test_every_gentler_training_is_a_change_that_the_default_recipes_take():
+    rows = table("## Gentler training")
+    assert len(rows) == 5
+    changes = [changes_of(shlex.split(words)[1::2]) for words in rows]
+    for name in ("mixed", "tir_only"):
+        for one in [*changes, dict(ChainMap(*changes))]:
+            assert recipe_of_kind(CrossModalRecipe, name, one) != load_recipe(name), (name, one)
 
 
 def test_the_page_lists_the_presets_that_are_controls_and_what_they_set():

@@ -120,6 +120,17 @@ def test_without_a_trusted_track_stills_are_trained_on_and_said_so(tmp_path, cap
     assert said in capsys.readouterr().err
 
 
+def test_stills_that_are_held_back_are_not_said_to_be_missing(tmp_path, capsys):
+    write(tmp_path / "pairs" / "frozen", [walking(0)] * 12)
+    stills = [np.roll(walking(k), 20 * k, axis=0) for k in range(4)]
+    write(tmp_path / "pairs" / "stills", stills, ["cat", "dog", "hen", "pig"])
+    code, _ = distilled(tmp_path, tmp_path / "pairs", "--hold-back", "pairs/stills")
+    assert code == 1
+    err = capsys.readouterr().err
+    assert "tracks is trusted, and all stills are held back (" in err
+    assert "; hold another recording back (--hold-back NAME), or give longer recordings" in err
+
+
 def test_recordings_without_motion_are_followed_and_trained_on(tmp_path):
     given = write(tmp_path / "pairs" / "a", [standing(k) for k in range(12)])
     code, summary = distilled(tmp_path, given)

@@ -134,7 +134,7 @@ def clips_of(
                 Clip(recording.name, recording.is_video, source, recording.indices, targets)
             )
     if not clips:
-        raise _no_target(source, len(found), tracks)
+        raise _no_target(source, found, tracks)
     return clips
 
 
@@ -209,29 +209,42 @@ def joined_proposals(
 
 
 def _no_target(
-    source: PairSource, count: int, tracks: Mapping[str, Sequence[Track]] | None
+    source: PairSource,
+    found: Mapping[int, ProposalSet],
+    tracks: Mapping[str, Sequence[Track]] | None,
 ) -> PairsError:
     every = list(chain.from_iterable((tracks or {}).values()))
     if not every:
         return PairsError(
-            f"no box that the recipe can use was proposed in {count} {unit_of(source)}s",
+            f"no box that the recipe can use was proposed in {len(found)} {unit_of(source)}s",
             source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
         )
+    stills, more = _why_no_stills(source, found)
     if trusted := sum(one.tracklet.fault is None for one in every):
         return PairsError(
-            f"none of {trusted} trusted tracks joins two proposals, and there are no stills",
+            f"none of {trusted} trusted tracks joins two proposals, and {stills}",
             source.name,
-            "lower boxes.join_iou, or take the boxes of the tracks (boxes.join_iou: null)",
+            f"{more}lower boxes.join_iou, or take the boxes of the tracks (boxes.join_iou: null)",
         )
     rejected = Counter(str(one.tracklet.fault) for one in every)
     why = ", ".join(f"{reason}: {number}" for reason, number in rejected.most_common())
     return PairsError(
-        f"none of {len(every)} tracks is trusted, and there are no stills ({why})",
+        f"none of {len(every)} tracks is trusted, and {stills} ({why})",
         source.name,
-        "give longer recordings in which something moves, or train on proposals with tracks "
+        f"{more}give longer recordings in which something moves, or train on proposals with tracks "
         "switched off (tracks.modalities: [])",
     )
+
+
+def _why_no_stills(source: PairSource, found: Mapping[int, ProposalSet]) -> tuple[str, str]:
+    """Why no stills are trained on, and the beginning of what to do about it."""
+    stills = [one for one in source.recordings().values() if not one.is_video]
+    if not stills:
+        return "there are no stills", ""
+    if found.keys().isdisjoint(chain.from_iterable(one.indices for one in stills)):
+        return "all stills are held back", "hold another recording back (--hold-back NAME), or "
+    return "the stills have no box that the recipe can use", ""
 
 
 def usable_proposals(found: ProposalSet, recipe: CrossModalRecipe) -> list[Proposal]:
