@@ -21,8 +21,8 @@ import glob
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -43,7 +43,6 @@ from tirtrack.identity import versions
 from tirtrack.inputs import is_on_network, stream_name
 from tirtrack.live import LiveStatistics, Policy, check_policy
 from tirtrack.media import (
-    BadFrame,
     Frame,
     Source,
     SourceInfo,
@@ -53,9 +52,8 @@ from tirtrack.media import (
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import AS_STORED, NoData, ReadOptions
 from tirtrack.stored import write_stored
-from tirtrack.trackers.base import Reason, SharingTracker, Status, Tracker, TrackState
+from tirtrack.trackers.base import Reason, Status, Tracker
 from tirtrack.trackers.frame_gate import BEGIN_LATER, FrameGate, as_picture
-from tirtrack.trackers.multi import MultiTracker
 from tirtrack.tracking.first_frame import check_range
 from tirtrack.tracking.record import (
     BOXES_NAME,
@@ -66,16 +64,16 @@ from tirtrack.tracking.record import (
     TrackedFrame,
     mot_text,
 )
+from tirtrack.tracking.session import Session, begin_targets
 from tirtrack.tracking.source_frames import SourceFrames
 from tirtrack.tracking.track_summary import (
     SUMMARY_NAME,
     DamagedFrame,
     DoubtfulValue,
     Ending,
-    MaskedPixels,
     TrackSummary,
 )
-from tirtrack.valid_pixels import doubtful_value, masked_note, valid_mask
+from tirtrack.valid_pixels import doubtful_value, valid_mask
 from tirtrack.weights.engine_choice import REFERENCE, set_aside
 
 if TYPE_CHECKING:
@@ -83,10 +81,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_TELL_EVERY_FRAMES = 10
 _DAMAGED_SHOWN = 10
 _SEARCHED_FRAMES = 250  # frames to search for a better start frame
-_STAGE = "track"
 # Generic names: the parent folder names the recording.
 _GENERIC = frozenset({"img", "imgs", "images", "frames", "video", "tir", "ir", "thermal", "rgb"})
 
@@ -180,16 +176,16 @@ def track(
             overrides = {**(overrides or {}), "no_data": info.no_data}
         first_frame = cache(found.first)  # not before the weights are found to be good
 
-        def begun(name: str) -> tuple[_Session, list[TrackedFrame], dict[str, Any]]:
+        def begun(name: str) -> tuple[Session, list[TrackedFrame], dict[str, Any]]:
             tracker, identity = _load(
                 weights, preset, name, overrides, seed, redetect=redetect, device=device
             )
             first, began_s = first_frame(), time.perf_counter()
             try:
-                targets, rows = _begin(tracker, first, box)
+                targets, rows = begin_targets(tracker, first, box)
             except FrameError as error:
                 raise _with_better_start(error, source, first, info, options) from error
-            return _Session(targets, tracker_s=time.perf_counter() - began_s), rows, identity
+            return Session(targets, tracker_s=time.perf_counter() - began_s), rows, identity
 
         name = engine or _automatic_engine(weights, preset, device)
         try:
@@ -229,21 +225,6 @@ def track(
     if failure is not None:
         raise _stopped(failure, run) from failure
     return run
-
-
-def _begin(
-    tracker: Tracker, first: Frame, box: Box | Mapping[str, Box]
-) -> tuple[Tracker | MultiTracker, list[TrackedFrame]]:
-    """The tracker of the targets, and their rows for the first frame."""
-    if isinstance(box, Box):
-        return tracker, [_row(first, tracker.init(first.image, box))]
-    if not box:
-        raise RequestError("no target was given", fix="give at least one box")
-    if not isinstance(tracker, SharingTracker):
-        raise RequestError("this tracker follows one target", fix="give one box")
-    targets = MultiTracker(tracker)
-    states = {name: targets.add(name, one, first.image) for name, one in box.items()}
-    return targets, [_row(first, state, name) for name, state in states.items() if state]
 
 
 def _with_better_start(
@@ -384,110 +365,12 @@ def _result_folder(out: Path, *, force: bool) -> Path:
     return out
 
 
-class _Session:
-    """A tracker running through the frames, and what stopped it."""
-
-    def __init__(self, tracker: Tracker | MultiTracker, *, tracker_s: float) -> None:
-        self.tracker_s = tracker_s
-        self.failure: TirtrackError | None = None
-        self.interrupt: KeyboardInterrupt | None = None
-        self.masked: MaskedPixels | None = None
-        self._tracker = tracker
-
-    def note_masked(self, frame: Frame, no_data: NoData | None) -> None:
-        """Keep what was masked in a frame, if it is the first with masked pixels."""
-        if self.masked is not None:
-            return
-        valid = valid_mask(frame.image, no_data)
-        if valid is not None:
-            self.masked = MaskedPixels(
-                frame=frame.index,
-                share=round(1.0 - float(valid.mean()), 4),
-                note=masked_note(frame.image, valid),
-            )
-
-    def follow(
-        self,
-        found: SourceFrames,
-        recorder: Recorder,
-        total: int,
-        *,
-        no_data: NoData | None,
-        stop: Callable[[], bool],
-        progress: Progress,
-    ) -> Ending:
-        """Tracks all later frames. Never raises for what the source, tracker or user does."""
-        try:
-            for item in found:
-                recorder.add(item, self._next(item, recorder.last, found.skipped))
-                if isinstance(item, Frame):
-                    self.note_masked(item, no_data)
-                done = recorder.frames
-                if done % _TELL_EVERY_FRAMES == 0:
-                    progress(_STAGE, done, max(total, done) if total else 0)
-                if stop():
-                    return Ending.INTERRUPTED
-        except (FrameError, RunError) as error:
-            if isinstance(error, StorageError):
-                raise
-            self.failure = error
-            return Ending.FAILED
-        except KeyboardInterrupt as interrupt:
-            self.interrupt = interrupt
-            return Ending.INTERRUPTED
-        if stop():
-            return Ending.INTERRUPTED
-        progress(_STAGE, recorder.frames, recorder.frames)
-        return Ending.COMPLETE
-
-    def _next(
-        self, item: Frame | BadFrame, last: Sequence[TrackedFrame], skipped: int
-    ) -> list[TrackedFrame]:
-        if isinstance(item, BadFrame):
-            return [_not_seen(item, row) for row in last]
-        began_s = time.perf_counter()
-        if skipped:
-            self._tracker.skip(skipped)
-        answer = self._tracker.update(item.image)
-        self.tracker_s += time.perf_counter() - began_s
-        if isinstance(answer, TrackState):
-            return [_row(item, answer)]
-        return [_row(item, state, str(name)) for name, state in answer.items()]
-
-
-def _not_seen(item: BadFrame, last: TrackedFrame) -> TrackedFrame:
-    """The row of a damaged frame, which the tracker does not see."""
-    lost = last.status is Status.LOST
-    return replace(
-        last,
-        index=item.index,
-        time_s=item.time_s,
-        score=0.0,
-        status=Status.LOST if lost else Status.UNCERTAIN,
-        measured=False,
-        reason=Reason.DAMAGED_FRAME,
-    )
-
-
-def _row(frame: Frame, state: TrackState, target: str = "") -> TrackedFrame:
-    return TrackedFrame(
-        index=frame.index,
-        time_s=frame.time_s,
-        box=state.box,
-        score=state.score,
-        status=state.status,
-        measured=state.measured,
-        reason=state.reason,
-        target=target,
-    )
-
-
 def _finish(
     source: Source,
     info: SourceInfo,
     request: dict[str, Any],
     recorder: Recorder,
-    session: _Session,
+    session: Session,
     ending: Ending,
     *,
     options: ReadOptions,
