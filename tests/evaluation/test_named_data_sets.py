@@ -31,7 +31,7 @@ from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.protocols.base import SequenceScores, StartsProtocol
 from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.score_files import score
-from tirtrack.evaluation.scoring import with_facts
+from tirtrack.evaluation.scored_dataset import with_facts
 
 BY_1_PX = np.array([1.0, 1, 0, 0])
 HIDDEN = 1  # the row of the made sequences whose target is absent, where a data set says so

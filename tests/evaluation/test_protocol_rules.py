@@ -385,7 +385,13 @@ def test_better_of_two_annotations_frame_by_frame() -> None:
         assert tir == [1 / 2, 1 / 2]
 
 
-@pytest.mark.parametrize("name", ["rgbt234", "rgbt234-tir", "rgbt210", "lasher", "got10k-otb"])
+AS_STORED = (
+    "rgbt234", "rgbt234-tir", "rgbt210", "gtot", "gtot-tir", "lasher", "got10k", "got10k-otb",
+    "got10k-lasot",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AS_STORED)
 def test_annotation_that_is_compared_as_stored_begins_at_row_1_whatever_it_holds(name: str) -> None:
     one = scored(name, [BOX] * 3, [[0.0, 12.0, 20.0, 20.0], BOX, BOX])
     assert (one.frames, one.visible_frames) == (3, 3)

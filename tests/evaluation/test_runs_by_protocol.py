@@ -293,3 +293,11 @@ def test_results_without_scores_are_missing_where_scores_count(
     with pytest.raises(DatasetError, match=f"mute on a_V_001 .{reason}"):
         scored_again(tmp_path / "out", world, protocol)
     score([tmp_path / "out"], world, protocols=["lsotb-tir"])
+
+
+def test_runs_of_which_none_can_be_scored_are_kept(world: LabelledDataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"cannot be scored by vot-lt: .*has no scores") as caught:
+        evaluate([Scoreless("mute")], world, tmp_path / "out", protocol="vot-lt")
+    assert caught.value.exit_code == 1
+    assert "another --protocol" in str(caught.value)
+    score([tmp_path / "out"], world, protocols=["lsotb-tir"])

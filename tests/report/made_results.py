@@ -167,7 +167,7 @@ def dataset(root: Path, names: Sequence[str], *, frames: int = 12) -> Path:
 def evaluated(root: Path, folder: Path, *, frames: int = 12) -> Path:
     """An evaluation folder with result files over :func:`dataset`, which it makes too."""
     from tirtrack.datasets import open_dataset
-    from tirtrack.evaluation.scoring import annotation_sha256
+    from tirtrack.evaluation.scored_dataset import annotation_sha256
 
     content = result()
     names = [row["name"] for row in content["trackers"][0]["sequences"]]

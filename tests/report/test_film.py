@@ -10,7 +10,8 @@ from tirtrack.datasets import AnnotationOptions, open_dataset
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.results import SequenceRun, write_track
 from tirtrack.evaluation.score_files import read_runs
-from tirtrack.evaluation.scoring import Runs, score_runs, with_sizes
+from tirtrack.evaluation.scored_dataset import with_sizes
+from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.report import build_report
 from tirtrack.report.build import evaluation_section
 from tirtrack.stored import write_stored

@@ -36,17 +36,15 @@ from tirtrack.evaluation.one_run import first_box
 from tirtrack.evaluation.outside import TIMEOUT_S, ObjectSource, outside_source
 from tirtrack.evaluation.result_files import BEGUN_BY
 from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun
-from tirtrack.evaluation.scoring import (
-    MissingMode,
-    Runs,
+from tirtrack.evaluation.scored_dataset import (
     annotation_sha256,
     dataset_without,
     groups_of,
     included,
-    score_runs,
     with_facts,
     with_sizes,
 )
+from tirtrack.evaluation.scoring import MissingMode, Runs, score_runs
 from tirtrack.evaluation.starts import (
     Starts,
     all_starts,

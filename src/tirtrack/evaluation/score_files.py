@@ -26,14 +26,8 @@ from tirtrack.evaluation.result_files import (
     written_experiment,
 )
 from tirtrack.evaluation.results import SequenceRun, find_results, results_line
-from tirtrack.evaluation.scoring import (
-    Runs,
-    included,
-    missing_sentence,
-    score_runs,
-    with_facts,
-    with_sizes,
-)
+from tirtrack.evaluation.scored_dataset import included, with_facts, with_sizes
+from tirtrack.evaluation.scoring import Runs, missing_sentence, score_runs
 from tirtrack.evaluation.starts import (
     Starts,
     all_starts,

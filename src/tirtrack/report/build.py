@@ -26,7 +26,7 @@ from tirtrack.evaluation.comparison import (
     evaluation_folder,
     read_result,
 )
-from tirtrack.evaluation.scoring import annotation_sha256
+from tirtrack.evaluation.scored_dataset import annotation_sha256
 from tirtrack.report.comparison_plots import (
     SHOWN_CURVES,
     failure_plots,
