@@ -278,6 +278,14 @@ def test_multistart_takes_runs_of_a_sequence_together_before_it_averages() -> No
     assert both.frames == 100
 
 
+def test_expected_overlap_of_multistart_is_over_lengths_115_to_754() -> None:
+    truth = [BOX] * 800
+    one = scored("vot-multistart", [BOX] * 400 + [HALF] * 400, truth)
+    overlaps = np.array([0.0] + [1.0] * 399 + [0.5] * 400)
+    curve = [overlaps[1 : length + 1].mean() for length in range(115, 755)]
+    assert one.values["eao"] == pytest.approx(np.mean(curve), abs=1e-12)
+
+
 def test_a_tracker_that_is_lost_at_once_has_no_accuracy() -> None:
     lost = multistart((40, 1))
     assert (lost.values["vot_accuracy"], lost.values["vot_robustness"]) == (0, 0)
@@ -308,6 +316,20 @@ def test_long_term_scores_of_frames_shown() -> None:
         [0, 1 / 4, 1 / 4, 2 / 4, 2.5 / 4, 2.5 / 4, 2.5 / 4]
     )
     assert one.values["lt_f"] == pytest.approx(2.5 / 4)
+
+
+def test_long_term_precision_and_recall_are_those_of_the_first_best_f() -> None:
+    """Shown by score: a hit, two boxes and no box without the target: F is 2/3 after 1 and 4."""
+    one = scored(
+        "vot-lt",
+        [BOX, BOX, NONE, BOX, BOX],
+        [BOX] * 5,
+        absent=np.array([False, False, True, True, True]),
+        scores=np.array([1.0, 0.9, 0.6, 0.8, 0.7]),
+    )
+    values = one.values
+    assert (values["lt_precision"], values["lt_recall"]) == (1, 0.5)
+    assert values["lt_f"] == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(("scores", "points"), [(98, 100), (99, 100), (50, 52)])
