@@ -108,6 +108,12 @@ def test_a_first_frame_without_the_target_is_not_given() -> None:
     assert scored("pytracking-prf", [BOX, HALF], [BOX] * 2, **facts).values["prf_recall"] == 0.5
 
 
+def test_presence_of_which_nothing_is_right_has_a_precision_of_1_at_a_recall_of_0() -> None:
+    absent = np.array([True, False])
+    one = scored("pytracking-prf", [BOX, FAR], [BOX] * 2, absent=absent, scores=np.ones(2))
+    assert [one.values[f"prf_{key}"] for key in ("f", "precision", "recall")] == [0, 1, 0]
+
+
 # --- VOT
 
 

@@ -359,11 +359,12 @@ def test_pysot_divides_by_a_size_of_0() -> None:
     assert one.curves["norm_precision"][20] == 1
 
 
-def test_lasher_divides_by_a_size_of_0_only_where_it_is_valid_and_by_a_little_more() -> None:
-    truth = [16.0, 16.0, 32.0, 32.0]
-    one = scored("lasher", [truth, [16.0, 24.0, 32.0, 32.0]], [truth] * 2)
-    assert one.curves["norm_precision"][25] == 1  # 8 / (32 + 1e-8) is below 0.25
-    assert one.curves["norm_precision"][24] == 0.5
+def test_lasher_divides_by_a_little_more_than_the_size() -> None:
+    """3 of 20 px from x = 10 are just above 0.15 in floating point, and below it with 1e-8 more."""
+    truth = [10.0, 10.0, 20.0, 20.0]
+    for name, is_hit in (("lasher", True), ("lsotb-tir", False)):
+        one = scored(name, [truth, [13.0, 10.0, 20.0, 20.0]], [truth] * 2)
+        assert second_counts(name, one.curves["norm_precision"], 15) == is_hit
 
 
 @pytest.mark.parametrize("name", ["lasher", "pysot-ope", "rgbt234", "got10k-otb"])
