@@ -82,7 +82,7 @@ def ray_cluster(ray: Any) -> Generator[None]:
 
 @pytest.fixture
 def workers_of_ray() -> Callable[..., list[int]]:
-    """Finds the processes below this one that do tasks of Ray, or all below it that belong to it."""
+    """Finds the processes below this one that do tasks of Ray, or every one that Ray started."""
 
     def find(*, every: bool = False) -> list[int]:
         parents, names = {}, {}

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from tirtrack.boxes import Box
-from tirtrack.errors import EngineError
+from tirtrack.errors import EngineError, EngineMemoryError
+from tirtrack.inference import onnxruntime
 from tirtrack.trackers.base import Reason
 from tirtrack.trackers.loading import load, load_tracker
 from tirtrack.trackers.multi import MultiTracker
@@ -33,16 +34,17 @@ class Breaking:
 
     def __init__(self):
         self.opens, self.calls_left = True, 10**6
+        self.fault = "Exception from src/plugin.cpp:\n[CPU] no kernel"
 
     def runner(self, graph, folder, threads):
-        with runtimes._as_run_errors():
+        with runtimes._as_run_errors("openvino"):
             if not self.opens:
-                raise RuntimeError("Exception from src/plugin.cpp:\n[CPU] no kernel")
+                raise RuntimeError(self.fault)
         return partial(self.run, runtimes.session(graph, threads=threads))
 
     def run(self, session, inputs):
         self.calls_left -= 1
-        with runtimes._as_run_errors():
+        with runtimes._as_run_errors("openvino"):
             if self.calls_left < 0:
                 raise RuntimeError("[CPU] primitive failed")
         return session.run(None, inputs)
@@ -116,6 +118,54 @@ def test_a_run_whose_engine_breaks_on_the_way_stops_and_the_next_begins_with_the
     assert (summary["engine"], summary["ending"]) == ("openvino", "failed")
     assert "the engine openvino is not used with these weights" in caplog.text
     assert track(folder, BOX, weights=WEIGHTS).summary.engine == "onnx"
+
+
+@pytest.mark.parametrize("is_tried", [True, False], ids=["after its trial", "in its trial"])
+@pytest.mark.parametrize("fault", ["std::bad_alloc", "[CPU]\nCannot allocate memory"])
+def test_an_engine_that_ran_out_of_memory_is_tried_again_by_the_next_run(
+    openvino, folder, caplog, fault, is_tried
+):
+    if is_tried:
+        assert track(folder, BOX, weights=WEIGHTS).summary.engine == "openvino"
+    openvino.opens, openvino.fault = False, fault
+    assert track(folder, BOX, weights=WEIGHTS).summary.engine == "onnx"
+    said = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert said == [
+        "the engine openvino is not used with these weights: openvino ran out of memory"
+    ]
+    openvino.opens = True
+    assert track(folder, BOX, weights=WEIGHTS).summary.engine == "openvino"
+    assert engine_facts(store.find(WEIGHTS))["trials"]["openvino"]["fault"] is None
+
+
+class Failing:
+    """A session of ONNX Runtime that fails in calls."""
+
+    def run(self, names, inputs):
+        raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException(
+            "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for 9 bytes."
+        )
+
+
+@pytest.mark.parametrize("engine", [None, "onnx"])
+def test_the_reference_that_fails_ends_the_run_with_one_sentence_and_is_never_left_out(
+    openvino, folder, monkeypatch, caplog, engine
+):
+    openvino.opens = False
+    assert track(folder, BOX, weights=WEIGHTS).summary.engine == "onnx"
+    caplog.clear()
+    with monkeypatch.context() as broken:
+        broken.setattr(runtimes, "session", lambda graph, threads: Failing())
+        with pytest.raises(EngineMemoryError, match=r"^onnxruntime ran out of memory; let other"):
+            track(folder, BOX, weights=WEIGHTS, engine=engine)
+    assert "is not used" not in caplog.text
+    assert engine_facts(store.find(WEIGHTS))["trials"]["onnx"]["fault"] is None
+    assert track(folder, BOX, weights=WEIGHTS).summary.engine == "onnx"
+
+
+def test_a_graph_that_onnx_runtime_cannot_open_is_one_sentence(tmp_path):
+    with pytest.raises(EngineError, match=r"onnxruntime cannot run this graph.*choose the engine"):
+        runtimes.open_graph("onnx", b"no graph", folder=tmp_path)
 
 
 def test_a_named_engine_that_fails_is_an_error_and_nothing_else_runs(openvino, folder):

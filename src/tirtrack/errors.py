@@ -79,6 +79,10 @@ class EngineError(RunError):
     """An engine cannot run a network on this machine."""
 
 
+class EngineMemoryError(EngineError):
+    """An engine got too little memory; it may run when there is more."""
+
+
 class StorageError(RunError):
     """A file could not be written."""
 

@@ -162,7 +162,7 @@ def test_two_first_runs_at_once_take_the_same_engine(file, stub, monkeypatch):
     def while_another_ends(found):
         mine = trial(found)
         stub(times=(9.0, 9.0))
-        others = {one: asdict(each) for one, each in trial(found).items()}
+        others = {one: asdict(each) for one, each in trial(found)[0].items()}
         identity = engine_choice._identity(found.weights_hash)
         engine_choice.keep_value("graphs", identity, json.dumps(others))
         return mine

@@ -191,7 +191,7 @@ def track(
         try:
             session, rows, identity = begun(name)
         except EngineError as error:
-            if engine is not None:
+            if engine is not None or name == REFERENCE:
                 raise
             _set_aside(weights, name, error)
             session, rows, identity = begun(REFERENCE)
@@ -214,8 +214,9 @@ def track(
         except StorageError as error:
             failure = error
     failure = failure or session.failure
-    if engine is None and isinstance(failure, EngineError):
-        _set_aside(weights, identity["engine"], failure)  # from the next run on
+    taken = identity["engine"]
+    if engine is None and taken != REFERENCE and isinstance(failure, EngineError):
+        _set_aside(weights, taken, failure)  # from the next run on
     request = {**identity, **_as_plain(box), **_given(options), "start": start, "end": end}
     run = _finish(source, info, request, recorder, session, Ending.FAILED if failure else ending,
                   options=options, failure=failure, command=command, doubtful=doubtful,
@@ -302,7 +303,7 @@ def _automatic_engine(weights: str | Path, preset: str | None, device: str) -> s
 
 
 def _set_aside(weights: str | Path, engine: str, error: EngineError) -> None:
-    """Never choose an engine again that failed as the automatic one."""
+    """Do not choose an engine again that failed as the automatic one."""
     from tirtrack.weights import store
 
     set_aside(store.find(weights), cast("GraphEngineName", engine), error)

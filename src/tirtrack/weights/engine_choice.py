@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from tirtrack.cache import cache_folder, find_value, keep_value
-from tirtrack.errors import EngineError, RunError
+from tirtrack.errors import EngineError, EngineMemoryError, RunError
 from tirtrack.inference import has_openvino, openvino
 from tirtrack.weights import int8
 from tirtrack.weights.graphs import FORMAT, Graphs, check_runtime, graphs_of_file, hash_of_file
 from tirtrack.weights.runtimes import (
     INT8_ENGINES,
+    REFERENCE,
     GraphEngineName,
     Runtime,
     processor,
@@ -33,7 +34,6 @@ from tirtrack.weights.runtimes import (
 
 logger = logging.getLogger(__name__)
 
-REFERENCE: Runtime = "onnx"
 _FASTER = 0.95  # another engine is chosen if it needs at most this part of the reference's time
 _TIMED = ("search", "search_grey")
 _ROUNDS, _CALLS = 15, 3
@@ -106,14 +106,17 @@ def engine_trials(graphs: Graphs) -> dict[GraphEngineName, EngineTrial]:
     """The trial of each installed engine, from the cache or made; of those in int8 only the ones
     that passed their whole check have one.
 
-    An engine with a fault is said once, by a warning, as its trial is made.
+    An engine with a fault is said once, by a warning, as its trial is made. Trials in which one ran
+    out of memory say nothing of it, and are not kept.
 
     Args:
         graphs: graphs of the weights.
     """
     if kept := _kept_trials(graphs.weights_hash):
         return kept
-    trials = _try(graphs)
+    trials, short_of_memory = _try(graphs)
+    if short_of_memory:
+        return trials
     if kept := _kept_trials(graphs.weights_hash):
         return kept  # of another process that began at the same time: both take one engine
     _keep_trials(graphs.weights_hash, trials)
@@ -122,17 +125,20 @@ def engine_trials(graphs: Graphs) -> dict[GraphEngineName, EngineTrial]:
 
 def set_aside(path: Path, engine: GraphEngineName, error: EngineError) -> None:
     """Keep that an engine failed after its trial, so that it is not chosen again for these weights
-    on this machine; said by a warning.
+    on this machine, in these versions; said by a warning. That it ran out of memory is not kept: it
+    is tried again by the next run.
 
     Args:
         path: path of the weights.
         engine: engine that failed.
         error: its error.
     """
+    _say_unused(engine, error)
+    if isinstance(error, EngineMemoryError):
+        return
     weights_hash = hash_of_file(path)
     failed = EngineTrial(runtime_version(runtime_of(engine)), error.what)
     _keep_trials(weights_hash, {**_kept_trials(weights_hash), engine: failed})
-    _say_unused(engine, error)
 
 
 def checked_graphs(path: Path, engine: GraphEngineName) -> Graphs:
@@ -197,23 +203,27 @@ def _candidates(weights_hash: str) -> list[GraphEngineName]:
     return found + [one for one in int8.passed_int8(weights_hash) if runtime_of(one) in found]
 
 
-def _try(graphs: Graphs) -> dict[GraphEngineName, EngineTrial]:
+def _try(graphs: Graphs) -> tuple[dict[GraphEngineName, EngineTrial], bool]:
+    """The trials, and whether an engine ran out of memory in its own."""
     engines = _candidates(graphs.weights_hash)
     # Those in int8 were compared as they were made, and the reference as the graphs were.
     faults = {one: _fault(graphs, one) if one == "openvino" else None for one in engines}
     times = _times_ms(graphs, [engine for engine in engines if faults[engine] is None])
-    return {
-        one: EngineTrial(runtime_version(runtime_of(one)), faults[one], *times.get(one, ()))
-        for one in engines
+    trials = {
+        one: EngineTrial(
+            runtime_version(runtime_of(one)), fault and fault.what, *times.get(one, ())
+        )
+        for one, fault in faults.items()
     }
+    return trials, any(isinstance(fault, EngineMemoryError) for fault in faults.values())
 
 
-def _fault(graphs: Graphs, engine: Runtime) -> str | None:
+def _fault(graphs: Graphs, engine: Runtime) -> RunError | None:
     try:
         check_runtime(graphs, engine)
     except RunError as error:
         _say_unused(engine, error)
-        return error.what
+        return error
     return None
 
 

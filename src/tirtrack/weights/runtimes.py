@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import platform
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tirtrack import files
-from tirtrack.errors import EngineError, StorageError
+from tirtrack.errors import EngineError, EngineMemoryError, StorageError
 from tirtrack.inference import onnxruntime, openvino
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ RUNTIMES: tuple[Runtime, ...] = ("onnx", "openvino")
 Int8Name = Literal["onnx-int8", "openvino-int8"]
 INT8_ENGINES: dict[Int8Name, Runtime] = {"onnx-int8": "onnx", "openvino-int8": "openvino"}
 GraphEngineName = Literal[Runtime, Int8Name]
+REFERENCE: Runtime = "onnx"
 _PACKAGES: dict[Runtime, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 
 Runner = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
@@ -38,6 +40,15 @@ Runner = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 their own. Several threads may call it at the same time.
 """
 
+_OUT_OF_MEMORY = re.compile("bad.?alloc|out of memory|(cannot|failed to) allocate", re.IGNORECASE)
+# Its errors have no common base. Those of wrong inputs (InvalidArgument) are the caller's.
+_ONNX_FAULTS = tuple(
+    getattr(onnxruntime.capi.onnxruntime_pybind11_state, name)
+    for name in (
+        *("EPFail", "EngineError", "Fail", "InvalidGraph", "InvalidProtobuf", "NotImplemented"),
+        "RuntimeException",
+    )
+)
 PROCESSORS = Path("/proc/cpuinfo")
 _DIGEST = 32  # bytes of a SHA-256
 
@@ -53,11 +64,23 @@ def open_graph(runtime: Runtime, graph: bytes, *, folder: Path, threads: int = 1
 
     Raises:
         RequestError: the runtime is not installed.
-        EngineError: the runtime cannot run the graph on this processor.
+        EngineError: the runtime cannot run the graph on this processor, or runs out of memory, here
+            or in a call.
     """
     if runtime == "onnx":
-        return partial(session(graph, threads=threads).run, None)
+        return _onnx_runner(graph, threads)
     return _openvino_runner(graph, folder, threads)
+
+
+def _onnx_runner(graph: bytes, threads: int) -> Runner:
+    with _as_run_errors("onnx"):
+        opened = session(graph, threads=threads)
+
+    def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        with _as_run_errors("onnx"):
+            return list(opened.run(None, inputs))
+
+    return run
 
 
 def runtime_of(engine: GraphEngineName) -> Runtime:
@@ -124,11 +147,11 @@ def _openvino_runner(graph: bytes, folder: Path, threads: int) -> Runner:
         return of_thread.request
 
     tensor = openvino().Tensor
-    with _as_run_errors():
+    with _as_run_errors("openvino"):
         outputs = range(len(request_of_thread().model_outputs))
 
     def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        with _as_run_errors():
+        with _as_run_errors("openvino"):
             request = request_of_thread()
             # Copied only where OpenVINO shares no memory; the request itself holds no array.
             held = {
@@ -184,15 +207,21 @@ def _core() -> Any:
 
 
 @contextmanager
-def _as_run_errors() -> Iterator[None]:
-    """Faults of OpenVINO as an error of one sentence."""
+def _as_run_errors(runtime: Runtime) -> Iterator[None]:
+    """Faults of a runtime as an error of one sentence."""
     try:
         yield
     except EngineError:
         raise
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError, *_ONNX_FAULTS) as error:
+        package, other = _PACKAGES[runtime], "torch" if runtime == REFERENCE else REFERENCE
+        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+            raise EngineMemoryError(
+                f"{package} ran out of memory",
+                fix="let other programs end, or use fewer --workers, then try again",
+            ) from error
         lines = [line for line in str(error).splitlines() if line.strip()]
         raise EngineError(
-            f"openvino cannot run this graph on this processor ({lines[-1] if lines else error})",
-            fix="choose the engine onnx",
+            f"{package} cannot run this graph on this processor ({lines[-1] if lines else error})",
+            fix=f"choose the engine {other}",
         ) from error
