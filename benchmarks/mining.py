@@ -8,7 +8,9 @@
 The pairs are those of the small synthetic world (320x256, a JPEG and a PNG), linked as often as
 asked for: each is read, decoded and stored as if it were another one, from the memory of the
 system and not from a disk. ``speed`` and ``large`` refuse to give figures while other processes
-work; ``memory`` does not depend on them. ``--out FILE`` writes the numbers as JSON.
+work; ``memory`` does not depend on them. ``--out FILE`` writes the numbers as JSON. ``large
+--folder DIR`` leaves pairs and shards in ``DIR/large``: after a stop the same command goes on
+there, and its time is that of all finished shards.
 """
 
 from __future__ import annotations
@@ -154,11 +156,21 @@ class Once:
 
 
 def mined_once(rig: Path, workers: int) -> Once:
-    """Mine all pairs once in this process; its peak counts from its start."""
+    """Mine all pairs once in this process, into ``shards`` beside them; its peak counts from its
+    start. After a stop it goes on there, and its seconds are those of all finished shards.
+    """
+    out, spent = rig.with_name("shards"), rig.with_name("seconds.json")
+    before = json.loads(spent.read_text()) if spent.is_file() and out.is_dir() else 0.0
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=rig.parent) as out:
-        index = mine_pairs(rig, Path(out) / "shards", workers=workers)
-    seconds = time.perf_counter() - began
+
+    def note(stage: str, done: int, total: int, remark: str = "") -> None:
+        if stage == "mining pairs" and done:
+            write_json(spent, before + time.perf_counter() - began)
+
+    index = mine_pairs(rig, out, workers=workers, resume=True, progress=note)
+    if not spent.is_file():
+        raise RunError("the shards are finished, but not how long they took", spent, "delete both")
+    seconds = json.loads(spent.read_text())
     workers_peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
     return Once(
         index.pairs,
@@ -212,8 +224,13 @@ def measure_memory(folder: Path, counts: Iterable[int]) -> dict[str, Any]:
 
 
 def measure_large(folder: Path, pairs: int, workers: int, watch: machine.Watch) -> dict[str, Any]:
-    """One run over many pairs."""
-    rig = linked_rig(folder, pairs)
+    """One run over many pairs; goes on with one in the folder that was stopped."""
+    whole = folder / f"has {pairs} pairs"
+    if not whole.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        linked_rig(folder, pairs)
+        whole.touch()
+    rig = folder / "rig"
     watch.check()
     run = in_process(rig, workers)
     watch.check()
@@ -336,8 +353,11 @@ def main() -> Iterable[str]:
     if asked.what == "once":
         print(json.dumps(asdict(mined_once(asked.rig, asked.workers))))
         return ()
-    with tempfile.TemporaryDirectory(dir=asked.folder, prefix="tirtrack-mining-") as folder:
-        result, others = measured(asked, Path(folder))
+    if asked.what == "large" and asked.folder is not None:
+        result, others = measured(asked, asked.folder / "large")
+    else:
+        with tempfile.TemporaryDirectory(dir=asked.folder, prefix="tirtrack-mining-") as folder:
+            result, others = measured(asked, Path(folder) / "pairs")
     for line in lines(result):
         print(line)
     if asked.out is not None:

@@ -98,6 +98,21 @@ def test_a_large_run_tells_its_speed_and_its_size(tmp_path):
     assert 5 < found["kilobytes a pair"] < 100
 
 
+def test_a_large_run_that_was_stopped_goes_on_and_its_time_is_that_of_all_shards(tmp_path):
+    folder = tmp_path / "large"
+    first = mining.measure_large(folder, 24, 1, QUIET)["run"]
+    (folder / "shards" / "index.json").unlink()
+    next((folder / "shards").glob("*.tar")).unlink()
+    (folder / "seconds.json").write_text("1000.0")
+    linked = (folder / "rig").stat().st_mtime_ns
+    second = mining.measure_large(folder, 24, 1, QUIET)["run"]
+    assert second["seconds"] > 1000
+    assert {**second, "seconds": 0, "peak_mb": 0} == {**first, "seconds": 0, "peak_mb": 0}
+    assert (folder / "rig").stat().st_mtime_ns == linked
+    assert mining.measure_large(folder, 24, 1, QUIET)["run"]["seconds"] == second["seconds"]
+    assert mining.measure_large(folder, 12, 1, QUIET)["run"]["pairs"] == 12
+
+
 def test_costs_add_up():
     prices = mining.Prices(core_hour=1, gigabyte_month=2, thousand_writes=3, thousand_reads=4)
     found = mining.costs(1e6, pairs_a_second=100, kilobytes=256, prices=prices)

@@ -28,10 +28,16 @@ from tirtrack.trackers.engines import GraphEngine, Maps
 from tirtrack.trackers.loading import engines_of, load_tracker
 from tirtrack.trackers.siamese import SiameseTracker
 from tirtrack.weights import int8, store
-from tirtrack.weights.engine_choice import REFERENCE
 from tirtrack.weights.graphs import Graphs, graphs_of_file
 from tirtrack.weights.int8 import Int8Check, Int8Graphs
-from tirtrack.weights.runtimes import INT8_ENGINES, Int8Name, processor, runtime_of, runtime_version
+from tirtrack.weights.runtimes import (
+    INT8_ENGINES,
+    REFERENCE,
+    Int8Name,
+    processor,
+    runtime_of,
+    runtime_version,
+)
 
 MOST_FRAMES = 400
 _FOLLOWED = 10  # frames from one box to the next

@@ -74,7 +74,8 @@ from tirtrack.tracking.track_summary import (
     TrackSummary,
 )
 from tirtrack.valid_pixels import doubtful_value, valid_mask
-from tirtrack.weights.engine_choice import REFERENCE, set_aside
+from tirtrack.weights.engine_choice import set_aside
+from tirtrack.weights.runtimes import REFERENCE
 
 if TYPE_CHECKING:
     from tirtrack.weights.runtimes import GraphEngineName

@@ -211,7 +211,9 @@ def _try(graphs: Graphs) -> tuple[dict[GraphEngineName, EngineTrial], bool]:
     times = _times_ms(graphs, [engine for engine in engines if faults[engine] is None])
     trials = {
         one: EngineTrial(
-            runtime_version(runtime_of(one)), fault and fault.what, *times.get(one, ())
+            runtime_version(runtime_of(one)),
+            None if fault is None else fault.what,
+            *times.get(one, ()),
         )
         for one, fault in faults.items()
     }
