@@ -105,7 +105,8 @@ def workers_of_ray() -> Callable[..., list[int]]:
         return [
             one
             for one, words in names.items()
-            if (words.startswith(tasks) or (every and b"ray" in words)) and is_below(one)
+            if words.startswith((b"ray::",) if every else tasks) or (every and b"/ray/" in words)
+            if is_below(one)
         ]
 
     return find

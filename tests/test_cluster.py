@@ -86,8 +86,10 @@ def test_a_local_cluster_ends_with_its_work_changes_nothing_here_and_reports_no_
             assert dict(works) == {0: 1, 1: 4, 2: 9}
             processes = workers_of_ray(every=True)
             started = [Path(f"/proc/{one}/environ").read_bytes() for one in processes]
-    assert len(started) >= 3  # the store of the cluster, its node, and a process for tasks
-    for environment in started:
+    # a process that gives itself a title, as those for tasks do, writes it over its environment
+    untitled = [one for one in started if not one.startswith(b"\0")]
+    assert len(untitled) >= 2  # the store of the cluster and its node
+    for environment in untitled:
         assert b"RAY_USAGE_STATS_ENABLED=0" in environment.split(b"\0")
     assert not ray.is_initialized()
     assert workers_of_ray(every=True) == []
