@@ -11,7 +11,8 @@ is stored as JPEG once, as cameras do.
 
 Thresholds (``tirtrack.pairs.likeness``) were set on the even half: stills whose place is even, and
 videos and worlds whose number is. ``--fit`` prints what each kind measures there. The table is of
-the odd half, which was not untouched: it was measured before the last thresholds were set.
+the odd half, which was not untouched: it was measured before the last rules and thresholds were
+set, and the good pairs that were rejected in it were looked at.
 Precision is the share of bad pairs among the rejected ones, the bad pairs of one kind and good
 pairs: those that are rejected for its reason, or, in the second column, for any.
 """

@@ -93,9 +93,9 @@ def test_a_cold_sky_over_warm_ground_is_no_near_infrared():
     """Sky and ground differ in both; what lies in them does not agree."""
     rng = np.random.default_rng(0)
     rgb = np.zeros((120, 160, 3))
-    rgb[:50], rgb[50:] = (150, 180, 230), (90, 80, 60)
+    rgb[:60], rgb[60:] = (150, 180, 230), (90, 80, 60)
     texture = ndimage.gaussian_filter(rng.normal(size=(2, 120, 160)), (0, 2, 2)) * 60
-    tir = np.where(np.arange(120) < 50, 20.0, 200.0)[:, None] + texture[0]
+    tir = np.where(np.arange(120) < 60, 20.0, 200.0)[:, None] + texture[0]
     rgb += (0.6 * texture[0] + 0.8 * texture[1])[..., None]
     pair = Pair("a/0", "a", 0, rgb.clip(0, 255).astype(np.uint8), tir.clip(0, 255).astype(np.uint8))
     found = likeness(pair)
