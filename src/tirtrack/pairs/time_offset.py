@@ -57,11 +57,14 @@ class Window:
         start: position of the first pair in its recording.
         rgb: ``[T,H,W]`` grey levels, small.
         tir: ``[T,H,W]`` grey levels of the same pairs.
+        repeated: places of pairs that could not be read, and in place of which the one before
+            stands.
     """
 
     start: int
     rgb: np.ndarray
     tir: np.ndarray
+    repeated: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -137,14 +140,14 @@ def _windows(source: PairSource, recording: Recording, count: int) -> list[Windo
     found = []
     for start in map(int, starts):
         pairs: list[Pair] = []
-        damaged = 0
+        damaged: list[int] = []
         for index in recording.indices[start : start + length]:
             try:
                 pairs.append(source[index])
             except PairsError:  # counted and named where all pairs are read
-                damaged += 1
+                damaged.append(len(pairs))
                 pairs += pairs[-1:]
-        if damaged > MOST_DAMAGED or len(pairs) < length:
+        if len(damaged) > MOST_DAMAGED or len(pairs) < length:
             continue
         both = [(thumbnail(one.both[0], SIDE), thumbnail(one.tir, SIDE, one.tir_valid))
                 for one in pairs]  # fmt: skip
@@ -152,7 +155,7 @@ def _windows(source: PairSource, recording: Recording, count: int) -> list[Windo
         rgb, tir = (
             np.stack([resized(one[side], height, width) for one in both]) for side in (0, 1)
         )
-        found.append(Window(start, rgb, tir))
+        found.append(Window(start, rgb, tir, damaged))
     return found
 
 
@@ -163,7 +166,7 @@ def _measures(window: Window) -> list[_Measure]:
     rgb, tir = window.rgb.astype(np.float32), window.tir.astype(np.float32)
     found = []
     for curve, least, samples in (
-        (_by_camera(rgb, tir, reach), MIN_CAMERA_PEAK, 2 * len(rgb)),
+        (_by_camera(rgb, tir, reach, window.repeated), MIN_CAMERA_PEAK, 2 * len(rgb)),
         (_by_changes(rgb, tir, reach), MIN_CHANGE_PEAK, _FREE * len(rgb)),
     ):
         peak = _peak(curve, samples)
@@ -175,12 +178,18 @@ def _measures(window: Window) -> list[_Measure]:
 # --- the two measures: correlation by delay ------------------------------------------------------
 
 
-def _by_camera(rgb: np.ndarray, tir: np.ndarray, reach: int) -> Mapping[int, float]:
-    """Correlation of the shifts from frame to frame."""
+def _by_camera(
+    rgb: np.ndarray, tir: np.ndarray, reach: int, repeated: Sequence[int]
+) -> Mapping[int, float]:
+    """Correlation of the shifts from frame to frame. Those to and from a repeated frame, which both
+    modalities repeat at once, say nothing.
+    """
     a, b = _steps(rgb), _steps(tir)
+    known = ~np.isin(np.arange(len(a)), [*repeated, *(place - 1 for place in repeated)])
     curve = {}
     for delay in range(-reach, reach + 1):
-        one, two = (side - side.mean(axis=0) for side in _paired(a, b, delay))
+        both = np.logical_and(*_paired(known, known, delay))
+        one, two = (side[both] - side[both].mean(axis=0) for side in _paired(a, b, delay))
         norm = float(np.sqrt((one**2).sum() * (two**2).sum()))
         curve[delay] = float((one * two).sum()) / norm if norm > 1e-6 else 0.0
     return curve
