@@ -187,7 +187,10 @@ def test_a_drift_skips_or_repeats_a_tir_frame():
 
 def test_stamped_names_whose_clocks_drift_are_matched_by_the_nearest_time():
     """In 40 s the TIR clock gains two frames of 25 a second."""
-    rgb, tir = ([f"{1700000000 + k / 25 * pace:.4f}" for k in range(1000)] for pace in (1.0, 1.002))
+    rgb, tir = (
+        [f"{1700000000 + first + k / 25 * pace:.6f}" for k in range(1000)]
+        for first, pace in ((0.0, 1.0), (0.003, 1.002))
+    )
     found = matched_stems(rgb, tir, Pairing(), HERE)
     assert found.by_time
     late = [tir_place - place for place, tir_place in found.places]
