@@ -13,6 +13,7 @@ from tirtrack.pairs.mixed_files import Named
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
 from tirtrack.pairs.spreading import spread
 from tirtrack.pairs.stems import MatchedFrames, Matcher, counts_up, matched_stems
+from tirtrack.read_options import AS_STORED
 
 MAX_VIDEO_INTERVAL_S = 0.5
 _HEADERS = 16
@@ -74,7 +75,7 @@ def _refuse_recordings(tir: Sequence[Path]) -> None:
         if path.suffix.lower() != ".cptv":
             continue
         try:
-            with opened_image(path) as file:
+            with opened_image(path, AS_STORED) as file:
                 count = file.count
         except FrameError:  # named where it is read
             continue
