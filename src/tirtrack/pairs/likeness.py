@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from tirtrack.pairs.colour import GREY, colour
-from tirtrack.pairs.outlines import outlines
+from tirtrack.pairs.outlines import EDGE, outlines
 from tirtrack.pairs.proposals.rules import grey_levels
 from tirtrack.pairs.registration import measure_offset
 from tirtrack.pairs.source import Pair
@@ -40,7 +40,7 @@ NOISE_COARSE = 0.28
 NOISE_STANDOUT = 12.0
 HIDDEN_CONTRAST = 3.0
 HIDDEN_OUTLINES = 0.35
-COMMON_OUTLINES = 0.15
+COMMON_OUTLINES = 0.1
 FOLLOWS_LEVELS = 0.9
 FOLLOWS_DETAIL = 0.35
 FOLLOWS_BOTH = 0.72
@@ -318,7 +318,9 @@ def _turned(rgb: np.ndarray, tir: np.ndarray) -> list[float]:
 
 
 def _common_outlines(rgb: np.ndarray, tir: np.ndarray) -> float:
-    a, b = (side - side.mean() for side in (np.abs(outlines(rgb)), np.abs(outlines(tir))))
+    inside = (slice(EDGE, -EDGE),) * 2  # all pictures share a border without outlines
+    a, b = (np.abs(outlines(side))[inside] for side in (rgb, tir))
+    a, b = a - a.mean(), b - b.mean()
     size = float(np.linalg.norm(a) * np.linalg.norm(b))
     if size < 1e-3:
         return 0.0

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import fft, ndimage
 
 SIGMA = 1.2  # of the derivatives, pixels
+EDGE = round(2 * SIGMA) + 1  # px along the border of a picture, which have no outlines
 AROUND = 12.0  # sigma of the surroundings, pixels
 FLOOR = 0.5  # of the mean strength, below which a surrounding has no outlines
 MIN_OVERLAP = 0.5  # of the smaller picture
@@ -32,8 +33,7 @@ def outlines(levels: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     gradient = x + 1j * y
     strength = np.abs(gradient)
     inside = np.ones(grey.shape, bool) if valid is None else valid
-    reach = round(2 * SIGMA) + 1
-    inside = ndimage.binary_erosion(inside, iterations=reach, border_value=0)
+    inside = ndimage.binary_erosion(inside, iterations=EDGE, border_value=0)
     strength = np.where(inside, strength, 0)
     share = ndimage.gaussian_filter(inside.astype(np.float32), AROUND, mode="constant")
     square = ndimage.gaussian_filter(strength**2, AROUND, mode="constant")
