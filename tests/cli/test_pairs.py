@@ -245,7 +245,7 @@ def test_distill_takes_what_inspect_takes(tmp_path, recording, capsys):
     assert run(words) == 2
     assert "--rgb NAME" in capsys.readouterr().err
     assert run([*words, "--rgb", "day", "--tir", "night", "--delay", "-1"]) == 0
-    said = "rig: day/ is RGB, night/ is TIR, TIR taken -1 frames later"
+    said = "rig: day/ is RGB, night/ is TIR, TIR taken 1 frame earlier"
     assert capsys.readouterr().err.count(f"assumed: {said}") == 1
     summary = json.loads((tmp_path / "student.run" / "summary.json").read_text())
     assert summary["assumed"] == [said]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,7 @@ def test_videos_are_moved_too_and_it_is_part_of_what_the_pairs_are(tmp_path, wri
     plain = open_pairs(write_videos(tmp_path, 9, 9))
     moved = open_pairs(tmp_path, pairing=Pairing(rig=TWO))
     assert moved.takes[0].places == tuple((k, k + 2) for k in range(7))
-    assert "by the rig TIR taken +2.3 frames later" in moved.takes[0].assumed
+    assert "by the rig TIR taken 2.3 frames later" in moved.takes[0].assumed
     identities = [content_identity(one, one.manifest()) for one in (plain, moved)]
     assert identities[0] != identities[1]
 
@@ -188,14 +189,43 @@ def test_shards_hold_what_the_rig_paired(tmp_path, write_images, write_videos, k
         assert_array_equal(alone[index].tir, as_tir(folder.takes[0].read(index)[1], ""))
 
 
-def test_a_delay_and_a_rig_move_videos_once_each(tmp_path, write_videos):
-    (tmp_path / "v").mkdir()
-    write_videos(tmp_path / "v", 9, 9)
-    pairing = Pairing(delay_frames=3, rig=rig_of(TimeOffset(frames=-1.4)))
-    folder = open_pairs(tmp_path / "v", pairing=pairing)
-    assert folder.takes[0].places == tuple((k, k + 2) for k in range(1, 6))
-    mine_pairs(tmp_path / "v", tmp_path / "out", pairing=pairing)
+@pytest.mark.parametrize("delay", [None, 3, 0])
+@pytest.mark.parametrize("kind", ["images", "videos"])
+def test_a_delay_replaces_that_of_a_rig_and_shards_keep_it(
+    tmp_path, write_images, write_videos, kind, delay
+):
+    place = tmp_path / "v"
+    place.mkdir()
+    if kind == "images":
+        write_images(place, [f"{k:03d}" for k in range(9)])
+    else:
+        write_videos(place, 9, 9)
+    late = 2 if delay is None else delay
+    folder = open_pairs(place, pairing=Pairing(delay_frames=delay, rig=TWO))
+    assert len(folder) == 9 - late
+    (recording,) = folder.recordings().values()
+    assert recording.delay_frames == late
+    assert ("not 2.3 frames later as in the rig" in recording.assumed) is (delay is not None)
+    stored = open_pairs(place, pairing=Pairing(delay_frames=late)).takes[0]
+    for position in range(len(folder)):
+        assert_array_equal(folder.takes[0].read(position)[1], stored.read(position)[1])
+    mine_pairs(place, tmp_path / "out", pairing=Pairing(delay_frames=delay, rig=TWO))
     assert_same_pairs(folder, open_pairs(tmp_path / "out"))
+
+
+def test_a_script_that_repeats_the_delay_of_its_rig_counts_it_once(tmp_path, capsys):
+    still, file = standing(tmp_path / "a", "0123456789"), str(tmp_path / "rig.json")
+    assert run(["pairs", "register", str(still), "--delay", "3", "--out", file]) == 0
+    words = ["pairs", "inspect", str(still), "--rig", file, "--out"]
+    for name, more in (("by_rig", []), ("twice", ["--delay", "3"]), ("other", ["--delay", "1"])):
+        capsys.readouterr()
+        assert run([*words, str(tmp_path / name), *more]) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert ("TIR taken 1 frame later, not 3 frames later as in the rig" in printed) is (
+            name == "other"
+        )
+        inspected = json.loads((tmp_path / name / "inspection.json").read_text())
+        assert inspected["pairs"] == (9 if name == "other" else 7)
 
 
 def test_tir_frames_that_another_rig_chose_are_other_content(tmp_path):
@@ -220,7 +250,7 @@ def test_what_is_paired_already_is_not_paired_again(tmp_path, write_images):
     folder = write_images(tmp_path / "v", ["1", "2", "3", "4"])
     mine_pairs(folder, tmp_path / "out")
     for opened in (tmp_path / "out", open_pairs(folder), open_pairs(tmp_path / "out")):
-        with pytest.raises(PairsError, match=r"paired already, .* TIR taken \+2\.3 frames later"):
+        with pytest.raises(PairsError, match=r"paired already, .* TIR taken 2\.3 frames later"):
             open_pairs(opened, pairing=Pairing(rig=TWO))
         near = rig_of(TimeOffset(frames=0.2))
         assert len(open_pairs(opened, pairing=Pairing(rig=near))) == 4

@@ -227,7 +227,7 @@ def test_a_delay_is_removed_from_images(tmp_path):
     folder = _rig(tmp_path / "a", _names("rgb/{}.png"), _names("tir/{}.png"))
     source = open_pairs(folder, pairing=Pairing(delay_frames=1))
     assert _numbers(source) == [(0, 1), (1, 2)]
-    assert "TIR taken +1 frames later" in source.recordings()["a"].assumed
+    assert "TIR taken 1 frame later" in source.recordings()["a"].assumed
     assert source.recordings()["a"].delay_frames == 1
 
 

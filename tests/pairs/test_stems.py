@@ -9,7 +9,7 @@ import pytest
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs.camera_names import Pairing
-from tirtrack.pairs.rig import TimeOffset
+from tirtrack.pairs.rig import TimeOffset, stretched
 from tirtrack.pairs.stems import matched_stems
 
 HERE = Path("rig")
@@ -160,7 +160,7 @@ def test_a_delay_moves_tir_against_rgb(delay, places):
     found = matched_stems(stems, stems, Pairing(), HERE).shifted(delay, HERE)
     assert list(found.places) == places
     assert found.keys == tuple(stems[a] for a, _ in places)
-    assert f"{delay:+d} frames later" in found.said
+    assert found.said == {2: "TIR taken 2 frames later", -1: "TIR taken 1 frame earlier"}[delay]
 
 
 def test_a_rigs_time_offset_takes_the_nearest_tir_frame():
@@ -173,7 +173,7 @@ def test_a_rigs_time_offset_takes_the_nearest_tir_frame():
     early = every.in_time(TimeOffset(frames=-1.2, drift_per_1000=100.0), HERE)
     assert early.places == ((1, 0), (2, 1), (3, 2), (4, 3), (5, 4))
     assert early.keys == tuple(stems[1:])
-    assert "by the rig TIR taken -1.2 frames later and +100 after each 1000" in early.said
+    assert "by the rig TIR taken 1.2 frames earlier, 100 frames later after each 1000" in early.said
 
 
 def test_a_drift_skips_or_repeats_a_tir_frame():
@@ -201,13 +201,21 @@ def test_stamped_names_whose_clocks_drift_are_matched_by_the_nearest_time():
     assert next(b - a for a, b in moved.places) == 3
 
 
-def test_a_delay_is_added_to_a_rigs_time_offset():
+@pytest.mark.parametrize(
+    ("delay", "said"), [(3, "3 frames later"), (-7, "7 frames earlier"), (0, "0 frames later")]
+)
+def test_a_given_delay_replaces_a_rigs_time_offset(delay, said):
     stems = [f"{number:03d}" for number in range(9)]
     every = matched_stems(stems, stems, Pairing(), HERE)
-    both = every.shifted(3, HERE).in_time(TimeOffset(frames=1.6), HERE)
-    assert both.places == every.shifted(5, HERE).places
-    back = every.shifted(-2, HERE).in_time(TimeOffset(frames=2.0), HERE)
-    assert {late - k for k, late in back.places} == {0}
+    rig = stretched((8, 8), (8, 8)).model_copy(update={"time": TimeOffset(frames=-1.6)})
+    found = every.moved(Pairing(delay_frames=delay, rig=rig), HERE, is_video=True)
+    assert found.places == every.shifted(delay, HERE).places
+    assert found.said == f"TIR taken {said}, not 1.6 frames earlier as in the rig"
+    still = every.moved(Pairing(delay_frames=delay, rig=rig), HERE, is_video=False)
+    assert still == every.shifted(delay, HERE)
+    same = every.moved(Pairing(delay_frames=-2, rig=rig), HERE, is_video=True)
+    assert same == every.shifted(-2, HERE)
+    assert every.moved(Pairing(rig=rig), HERE, is_video=True) == every.in_time(rig.time, HERE)
 
 
 def test_a_time_offset_longer_than_the_recording_is_refused():

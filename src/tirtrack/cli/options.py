@@ -197,10 +197,10 @@ RigFile = Annotated[
     ),
 ]
 Delay = Annotated[
-    int,
+    int | None,
     typer.Option(
         metavar="FRAMES",
-        help="Number of frames by which TIR is late; negative: early. That of --rig is added.",
+        help="Number of frames by which TIR is late; negative: early. It replaces that of --rig.",
     ),
 ]
 
@@ -212,7 +212,7 @@ def pairing_of(
     layout: LayoutName = None,
     match: MatchBy = None,
     max_gap: MaxGap = None,
-    delay: Delay = 0,
+    delay: Delay = None,
     no_data: NoData = None,
     channel: Channel = None,
     byte_order: ByteOrder = None,

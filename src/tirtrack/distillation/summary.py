@@ -157,7 +157,7 @@ class RunSummary(Stored):
             tracks.
         delay_frames: delay of TIR by targets that were followed in both modalities: TIR frame
             ``k + delay_frames`` belongs to RGB frame ``k`` of the pairs as they were taken: beyond
-            a given ``--delay``; ``None`` where it cannot be told.
+            a given ``--delay`` or a rig's time offset; ``None`` where it cannot be told.
         delay_targets: number of targets on which it rests.
         pass_rates: pass rates of the teacher's check in the training pool.
         samples: samples in the pool, how many of them could be used, in how many the box's centre

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tirtrack.errors import RequestError, did_you_mean
-from tirtrack.pairs.rig import Rig, TimeOffset
+from tirtrack.pairs.rig import Rig
 from tirtrack.read_options import AS_STORED, ReadOptions
 
 MODALITIES = ("rgb", "tir")
@@ -50,7 +50,8 @@ class Pairing:
         max_gap_s: the longest time between the frames of a pair that are matched by time, in
             seconds; ``None``: half a frame interval of the faster camera.
         delay_frames: number N of frames by which TIR is late: TIR frame k + N belongs to RGB frame
-            k; negative: TIR comes early. A rig's time offset is added to it.
+            k; negative: TIR comes early. It replaces a rig's time offset; ``None``: that of the
+            rig, if it has one.
         tir_options: options for reading TIR where the files leave it open: value without
             measurement, sample of each pixel, byte order, part of a radiometric JPEG, palette.
         tir_alone: whether RGB is left unread where there is any, and may be missing.
@@ -69,7 +70,7 @@ class Pairing:
     tir: str | None = None
     match: Match | str | None = None
     max_gap_s: float | None = None
-    delay_frames: int = 0
+    delay_frames: int | None = None
     tir_options: ReadOptions = AS_STORED
     tir_alone: bool = False
     layout: str | None = None
@@ -125,9 +126,23 @@ class Pairing:
         return self.match == Match.TIME or self.max_gap_s is not None
 
     @property
-    def time(self) -> TimeOffset | None:
-        """The rig's time offset, if it has one."""
-        return None if self.rig is None else self.rig.time
+    def used_rig(self) -> Rig | None:
+        """The rig; without its time offset where a delay was given."""
+        if self.rig is None or self.delay_frames is None:
+            return self.rig
+        return self.rig.model_copy(update={"time": None})
+
+    def late_frames(self, *, is_video: bool) -> int:
+        """Number of frames by which TIR is taken later: the delay, or a rig's time offset at the
+        first pair.
+
+        Args:
+            is_video: whether a rig's time offset moves the recording.
+        """
+        if self.delay_frames is not None:
+            return self.delay_frames
+        time = None if self.rig is None else self.rig.time
+        return time.whole_frames(0) if time is not None and is_video else 0
 
     def name_of(self, modality: str) -> str | None:
         """The name that the user gave, without the blanks around it."""

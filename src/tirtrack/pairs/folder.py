@@ -428,9 +428,8 @@ def _open_folder(
 
 def rigs_of(takes: Sequence[Take], pairing: Pairing) -> dict[str, Rig]:
     """The rig of each recording with RGB, if the user gave one."""
-    if pairing.rig is None:
-        return {}
-    return {take.name: pairing.rig for take in takes if take.has_rgb}
+    rig = pairing.used_rig
+    return {} if rig is None else {take.name: rig for take in takes if take.has_rgb}
 
 
 def _open_shards(folder: AnyPath, pairing: Pairing) -> ShardPairs:
@@ -500,7 +499,7 @@ def _recording_places(
     pairs, alone = _places(folder, pairing)
     if alone or pairing.tir_alone:  # nothing to match by time, or to take later
         pairing = replace(
-            pairing, match=None, max_gap_s=None, delay_frames=0, tir_alone=True, rig=None
+            pairing, match=None, max_gap_s=None, delay_frames=None, tir_alone=True, rig=None
         )
     places = pairs or alone
     if not places and folder.is_file():

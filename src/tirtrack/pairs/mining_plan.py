@@ -238,12 +238,12 @@ def _stored(
         pairing=StoredPairing(
             match=None if place.pairing.match is None else Match(place.pairing.match),
             max_gap_s=place.pairing.max_gap_s,
-            delay_frames=take.delay_frames,
+            delay_frames=place.pairing.delay_frames or 0,
             tir_options=options,
         ),
         tir_depth=source.tir_depths[take.name],
         no_data=source.no_data[take.name],
-        rig=place.pairing.rig if take.has_rgb else None,
+        rig=place.pairing.used_rig if take.has_rgb else None,
         split=StoredSplit(layout=take.split.name, rgb_half=take.rgb_half)
         if isinstance(take, SplitTake)
         else None,

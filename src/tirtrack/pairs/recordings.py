@@ -71,7 +71,7 @@ class Take(Protocol):
 
     @property
     def delay_frames(self) -> int:
-        """Number of frames by which TIR is taken later, as the user asked."""
+        """Number of frames by which TIR is taken later, at the first pair."""
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -109,7 +109,7 @@ class ImageTake:
         frames_per_s: pairs per second, if names are times.
         matched_by: ``name`` or ``time``.
         tir_options: options for reading TIR files where they leave it open.
-        delay_frames: number of frames by which TIR was taken later.
+        delay_frames: number of frames by which TIR was taken later, at the first pair.
         laid_out_as: the data set that the recording is of, if one was recognised.
     """
 
@@ -211,14 +211,14 @@ class VideoTake:
     ) -> None:
         self.name = name
         self.tir_options = pairing.tir_options
-        self.delay_frames = pairing.delay_frames
+        self.delay_frames = pairing.late_frames(is_video=True)
         refuse_options(pairing.tir_options, ["picture"], path_tir)
         self._tir = tir_frames(path_tir, pairing.tir_options)
         first: Frames = self._tir if path_rgb is None else VideoFrames(path_rgb, grey=False)
         self._rgb = None if path_rgb is None else first
         matched = self._by_time(first, pairing) if pairing.by_time else self._by_number(first)
         where = first.path.parent
-        matched = matched.shifted(pairing.delay_frames, where).in_time(pairing.time, where)
+        matched = matched.moved(pairing, where, is_video=True)
         self.places = matched.places
         if frames is not None:
             self.places = tuple((place, place) for place in frames if place < len(self._tir))
@@ -227,7 +227,8 @@ class VideoTake:
         self.layout = f"videos matched by {by}" if self._rgb else "video"
         self.assumed = ", ".join(filter(None, (assumed, matched.said)))
         self.frames_per_s = 1 / matched.interval_s if matched.interval_s else None
-        is_timed = pairing.by_time or pairing.time is not None
+        used = pairing.used_rig
+        is_timed = pairing.by_time or (used is not None and used.time is not None)
         doubt = None if is_timed else clocks_differ(first, self._tir)
         self.warnings = () if doubt is None else (doubt,)
 

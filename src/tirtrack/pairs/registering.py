@@ -93,8 +93,8 @@ def register_pairs(
             f"give more pairs with outlines that both cameras show{late}, and look at them with "
             "`tirtrack pairs inspect`",
         )
-    given = pairing.delay_frames if any(one.is_video for one in recordings) else 0
-    if given:
+    given = pairing.delay_frames or 0
+    if given and any(one.is_video for one in recordings):
         time = (time or TimeOffset(frames=0.0)).beyond(given)
     rig = rig.model_copy(update={"time": time})
     write_rig(file, rig)

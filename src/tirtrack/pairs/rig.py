@@ -83,9 +83,9 @@ class TimeOffset(Stored):
         return any(self.whole_frames(position) for position in (0, max(count - 1, 0)))
 
     def as_applied(self) -> str:
-        """What it does to pairs, a phrase."""
-        drift = f" and {self.drift_per_1000:+.4g} after each 1000" if self.drift_per_1000 else ""
-        return f"TIR taken {self.frames:+.4g} frames later{drift}"
+        """How many frames later it takes TIR, a phrase."""
+        drift = f", {later(self.drift_per_1000)} after each 1000" if self.drift_per_1000 else ""
+        return f"{later(self.frames)}{drift}"
 
     def in_words(self) -> str:
         """The offset and its drift with their errors, a phrase."""
@@ -200,7 +200,8 @@ class Rig(Stored):
         """
         if is_video and self.time is not None and self.time.moves(pairs):
             raise PairsError(
-                f"its frames are paired already, and this rig would have {self.time.as_applied()}",
+                "its frames are paired already, and this rig would have TIR taken "
+                f"{self.time.as_applied()}",
                 recording,
                 "give the rig where the pairs are opened from folders, or mine them again with it",
             )
@@ -221,6 +222,16 @@ class Rig(Stored):
                 where,
                 "register these pairs: `tirtrack pairs register`",
             )
+
+
+def later(frames: float) -> str:
+    """A number of frames, a phrase.
+
+    >>> later(-7), later(1), later(2.3)
+    ('7 frames earlier', '1 frame later', '2.3 frames later')
+    """
+    unit = "frame" if abs(frames) == 1 else "frames"
+    return f"{abs(frames):.4g} {unit} {'later' if frames >= 0 else 'earlier'}"
 
 
 def _grid(size_wh: tuple[int, int]) -> str:

@@ -166,7 +166,7 @@ class ShardPairs:
                 _without_rgb(one.description) if self._tir_alone else one.description,
                 as_typed(ReadOptions(**one.pairing.tir_options)),
                 one.has_rgb and not self._tir_alone,
-                one.pairing.delay_frames,
+                _pairing(one, tir_alone=False).late_frames(is_video=one.is_video),
                 self._rigs[one.name].identity if one.name in self._rigs else "",
             )
         return found
@@ -295,7 +295,7 @@ def _pairing(recording: StoredRecording, *, tir_alone: bool) -> Pairing:
     options = ReadOptions(**stored.tir_options)
     if tir_alone and recording.split is not None:
         return Pairing(
-            delay_frames=stored.delay_frames,
+            delay_frames=stored.delay_frames or None,
             tir_options=options,
             tir_alone=True,
             rig=recording.rig,
@@ -305,7 +305,7 @@ def _pairing(recording: StoredRecording, *, tir_alone: bool) -> Pairing:
     return Pairing(
         match=stored.match,
         max_gap_s=stored.max_gap_s,
-        delay_frames=stored.delay_frames,
+        delay_frames=stored.delay_frames or None,
         tir_options=options,
         rig=recording.rig,
     )

@@ -104,7 +104,7 @@ class Recording:
             where nothing is known.
         read_as: options with which TIR is read, as typed; part of the recording's identity.
         has_rgb: whether its pairs have RGB.
-        delay_frames: number of frames by which TIR is taken later already, as the user asked.
+        delay_frames: number of frames by which TIR is taken later already, at the first pair.
         rig: hash of the map by which TIR was registered; empty where it was not. Part of the
             recording's identity.
     """

@@ -19,7 +19,7 @@ from tirtrack.pairs.camera_names import (
     camera_stem,
     without_common_ends,
 )
-from tirtrack.pairs.rig import TimeOffset
+from tirtrack.pairs.rig import TimeOffset, later
 from tirtrack.pairs.timestamps import (
     default_gap_s,
     interval_s,
@@ -52,6 +52,27 @@ class MatchedFrames:
     interval_s: float | None = None
     by_time: bool = False
 
+    def moved(self, pairing: Pairing, where: Path, *, is_video: bool) -> MatchedFrames:
+        """The same frames with TIR taken later by the delay that was given, or else by the rig.
+
+        Args:
+            pairing: its delay, and the rig.
+            where: the folder, for messages.
+            is_video: whether a rig's time offset moves the recording.
+
+        Raises:
+            PairsError: nothing is left.
+        """
+        time = pairing.rig.time if pairing.rig is not None and is_video else None
+        delay = pairing.delay_frames
+        if delay is None:
+            return self.in_time(time, where)
+        found, last = self.shifted(delay, where), len(self.places) - 1
+        if time is None or time.whole_frames(0) == delay == time.whole_frames(last):
+            return found
+        said = f"TIR taken {later(delay)}, not {time.as_applied()} as in the rig"
+        return replace(found, said=f"{self.said}, {said}" if self.said else said)
+
     def shifted(self, delay_frames: int, where: Path) -> MatchedFrames:
         """The same frames with TIR taken ``delay_frames`` later.
 
@@ -60,26 +81,24 @@ class MatchedFrames:
         """
         if delay_frames == 0:
             return self
-        moved = self._moved(lambda _: delay_frames, f"TIR taken {delay_frames:+d} frames later")
+        moved = self._moved(lambda _: delay_frames, f"TIR taken {later(delay_frames)}")
         if not moved.places:
             raise PairsError(
                 f"a delay of {delay_frames} frames leaves nothing of {len(self.places)} pairs",
                 where,
-                "give a smaller --delay",
+                "give a --delay nearer to 0",
             )
         return moved
 
     def in_time(self, time: TimeOffset | None, where: Path) -> MatchedFrames:
         """The same frames, each of RGB with the TIR frame that is nearest by a rig's time offset.
 
-        What a delay has moved is moved on from there.
-
         Raises:
             PairsError: nothing is left.
         """
         if time is None or not time.moves(len(self.places)):
             return self
-        moved = self._moved(time.whole_frames, f"by the rig {time.as_applied()}")
+        moved = self._moved(time.whole_frames, f"by the rig TIR taken {time.as_applied()}")
         if not moved.places:
             raise PairsError(
                 f"the rig's time offset of {time.frames:.1f} frames leaves nothing of "
@@ -89,13 +108,13 @@ class MatchedFrames:
             )
         return moved
 
-    def _moved(self, later: Callable[[int], int], said: str) -> MatchedFrames:
-        """The same frames with TIR of pair k taken ``later(k)`` pairs later, where there is any."""
+    def _moved(self, late: Callable[[int], int], said: str) -> MatchedFrames:
+        """The same frames with TIR of pair k taken ``late(k)`` pairs later, where there is any."""
         count = len(self.places)
-        partners = [(k, k + later(k)) for k in range(count) if 0 <= k + later(k) < count]
+        partners = [(k, k + late(k)) for k in range(count) if 0 <= k + late(k) < count]
         return replace(
             self,
-            places=tuple((self.places[k][0], self.places[late][1]) for k, late in partners),
+            places=tuple((self.places[k][0], self.places[other][1]) for k, other in partners),
             keys=tuple(self.keys[k] for k, _ in partners),
             said=f"{self.said}, {said}" if self.said else said,
         )

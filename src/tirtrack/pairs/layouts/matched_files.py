@@ -49,10 +49,10 @@ def image_take(
     """One recording of the images of both cameras, matched."""
     rgb, tir = images
     matched = match([key for key, _ in rgb], [key for key, _ in tir], pairing, where)
-    matched = matched.shifted(pairing.delay_frames, where)
-    if _neighbours_in_time(matched, is_alone=pairing.tir_alone):
-        matched = matched.in_time(pairing.time, where)
+    follow = _neighbours_in_time(matched, is_alone=pairing.tir_alone)
+    matched = matched.moved(pairing, where, is_video=follow)
     files_rgb = tuple(rgb[place][1] for place, _ in matched.places)
+    is_video = follow and of_one_size(files_rgb)
     if not pairing.tir_alone:
         _refuse_recordings([path for _, path in tir])
     return ImageTake(
@@ -60,12 +60,12 @@ def image_take(
         () if pairing.tir_alone else files_rgb,
         tuple(tir[place][1] for _, place in matched.places),
         matched.keys,
-        _neighbours_in_time(matched, is_alone=pairing.tir_alone) and of_one_size(files_rgb),
+        is_video,
         ", ".join(filter(None, (assumed, matched.said))),
         1 / matched.interval_s if matched.interval_s else None,
         matched_by="time" if matched.by_time else "name",
         tir_options=pairing.tir_options,
-        delay_frames=pairing.delay_frames,
+        delay_frames=pairing.late_frames(is_video=is_video),
     )
 
 

@@ -176,14 +176,14 @@ class SplitTake:
     ) -> None:
         self.name = name
         self.tir_options = pairing.tir_options
-        self.delay_frames = pairing.delay_frames
         self.has_rgb = not pairing.tir_alone
         self.is_video = frames.is_video
+        self.delay_frames = pairing.late_frames(is_video=self.is_video)
         self.split, self.rgb_half, self._frames = split, rgb_half, frames
         every = tuple((place, place) for place in range(len(frames)))
-        matched = MatchedFrames(every, frames.keys).shifted(pairing.delay_frames, frames.where)
-        if self.is_video:
-            matched = matched.in_time(pairing.time, frames.where)
+        matched = MatchedFrames(every, frames.keys).moved(
+            pairing, frames.where, is_video=self.is_video
+        )
         self.places, self._keys = matched.places, matched.keys
         rgb, tir = split.halves[rgb_half], split.halves[1 - rgb_half]
         halves = f"{rgb} half is RGB, {tir} half is TIR" if self.has_rgb else f"{tir} half is TIR"
