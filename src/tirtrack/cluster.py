@@ -49,6 +49,8 @@ def connected(address: str, workers: int) -> Iterator[None]:
     try:
         if ":" in address:  # Ray would try for a quarter of an hour
             host, _, port = address.removeprefix("ray://").rpartition(":")
+            if not port.isdecimal():
+                raise ValueError(f'"{port}" is no number of a port')
             host = host.strip("[]")
             socket.create_connection((host, int(port)), _ANSWERS_WITHIN_S).close()
         with _environment(NO_TELEMETRY), _same_handler(signal.SIGTERM):
