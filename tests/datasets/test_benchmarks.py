@@ -386,6 +386,7 @@ def test_of_two_data_sets_that_look_alike_the_names_tell_the_protocol(
     assert found.protocol == protocol
     unknown = [one for one in found.remarks if one.startswith("RGBT234 and LasHeR look alike")]
     assert bool(unknown) == (protocol == "lsotb-tir")
+    assert all("do not tell which" in one for one in unknown)
 
 
 @pytest.mark.parametrize(
@@ -412,3 +413,27 @@ def test_a_link_to_annotation_that_is_gone_is_an_error_not_a_sequence_less(tmp_p
     (file.parent / "t_V_002.txt").symlink_to("gone.txt")
     with pytest.raises(DatasetError, match=r"t_V_002\.txt: could not be read"):
         open_dataset(tmp_path / "data", with_frames=False)
+
+
+@pytest.mark.parametrize("name", ["gtot", "rgbt234", "got10k-val", "vot-rgbt2019"])
+def test_a_sequence_whose_annotation_is_a_link_to_nothing_is_an_error(
+    tmp_path: Path, name: str
+) -> None:
+    MAKERS[name](tmp_path / "data", "afterrain")
+    file = MAKERS[name](tmp_path / "data", "bike").annotation
+    file.unlink()
+    file.symlink_to("gone.txt")
+    with pytest.raises(DatasetError, match=rf"bike/{file.name}: could not be read"):
+        open_dataset(tmp_path / "data", with_frames=False)
+
+
+def test_a_second_annotation_that_is_a_link_to_nothing_is_not_called_missing(
+    tmp_path: Path,
+) -> None:
+    MAKERS["rgbt234"](tmp_path / "data", "afterrain")
+    (file,) = (tmp_path / "data").rglob("visible.txt")
+    file.unlink()
+    file.symlink_to("gone.txt")
+    found = open_dataset(tmp_path / "data")
+    assert found.protocol == "lsotb-tir"
+    assert any(f"rgbt234: {file}: could not be read" in one for one in found.remarks)

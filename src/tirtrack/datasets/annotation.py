@@ -223,7 +223,7 @@ def _second(file: AnnotationFile, rows: int) -> tuple[np.ndarray | None, str]:
     """``[rows,4]`` annotation of the RGB frames; ``None`` where there is none that fits, with the
     reason if its file is there. Those who need it refuse.
     """
-    if file.second is None or not file.second.is_file():
+    if file.second is None or not (file.second.is_file() or file.second.is_symlink()):
         return None, ""
     try:
         targets = read_targets(file.second, file.columns)

@@ -57,9 +57,12 @@ class SequenceLayout:
     counts_by: str = ""
 
     def fits(self, folder: Path) -> bool:
-        """Whether a folder is a sequence of this layout."""
+        """Whether a folder is a sequence of this layout. A link that leads nowhere counts as a file
+        of annotation, so that reading it is an error, and no sequence is left out silently.
+        """
+        file = folder / self.annotation
         needed = all((folder / one).exists() for one in self.needs)
-        return (folder / self.annotation).is_file() and needed
+        return (file.is_file() or file.is_symlink()) and needed
 
 
 ITSELF, ONLY_VIDEO = ".", "*"
