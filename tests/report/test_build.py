@@ -23,7 +23,7 @@ from tirtrack.report.build import dataset_of, evaluation_section, report_content
 from tirtrack.report.film import chosen, result_file
 from tirtrack.report.plots import loss_plot, running_mean
 from tirtrack.report.provenance import made_with
-from tirtrack.report.training import NO_PROOF, distillation_section
+from tirtrack.report.training import NO_PROOF, distillation_section, run_folders
 from tirtrack.weights import store
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -231,6 +231,7 @@ def test_a_distillation_alone_is_a_page_that_cannot_tell(tmp_path):
         "recipe": "tir_only", "verdict": "nothing can be said", "tracks": tracks,
         "harvest": {"unit": "TIR frame", "pairs": 3, "boxes": {"tir": 15}},
         "warnings": ["TIR stands still"], "command": "tirtrack distill night.mp4",
+        "weights": "mine.safetensors",
     }  # fmt: skip
     (run / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     page = page_of(build_report([run], tmp_path / "report.html"))
@@ -250,8 +251,11 @@ def test_a_distillation_without_anything_to_train_on_is_a_page_of_why(tmp_path):
     (run / "manifest.json").touch()
     why = "nothing was trained: none of 12 tracks is trusted"
     (run / "summary.json").write_text(json.dumps({"recipe": "mixed", "verdict": why}), "utf-8")
+    assert run_folders(tmp_path) == [run]
     text = page_of(build_report([run], tmp_path / "report.html")).text
     assert why in text
+    assert "There is no student yet" in text
+    assert "whether the student tracks better" not in text
     assert NO_PROOF not in text
 
 

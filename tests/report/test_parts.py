@@ -97,7 +97,7 @@ def test_counts_of_the_run_win_over_those_of_a_sample(tmp_path):
     run = put(tmp_path / "x.run", "summary.json", SUMMARY)
     section = pairs_section([looked, run])
     assert list(section.rejections.items()) == [("flat", 9), ("too small", 3)]
-    assert section.counted_over == "20 pairs trained on"
+    assert section.counted_over == "20 pairs to train on"
     assert section.facts["boxes kept there"] == "11 in both modalities, 7 in TIR"
     assert section.facts["tracks in RGB"] == (
         "7 of 12 trusted, with 190 boxes; rejected: ends too early (4), too few frames agree (1)"
@@ -111,8 +111,8 @@ def test_page_of_tir_alone_speaks_of_tir_frames(tmp_path):
     samples = {"pool": 100, "usable": 75, "outside": 2, "with_rgb": 0}
     run = put(tmp_path, "summary.json", {**SUMMARY, "harvest": harvest, "samples": samples})
     section = pairs_section([run])
-    assert (section.unit, section.counted_over) == ("TIR frame", "20 TIR frames trained on")
-    assert section.facts["TIR frames trained on"] == "20"
+    assert (section.unit, section.counted_over) == ("TIR frame", "20 TIR frames to train on")
+    assert section.facts["TIR frames to train on"] == "20"
     assert section.facts["TIR frames with random boxes"] == "2"
     assert distillation_section(run).facts["samples"] == (
         "75 usable of a pool of 100, RGB counted for none of them, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ WITHOUT_LABELS = (
     "Nothing on this page rests on a label, so it cannot tell whether the student tracks better "
     "than its baseline. Labelled TIR can: tirtrack evaluate BASELINE STUDENT --dataset DIR."
 )
+WITHOUT_STUDENT = "There is no student yet: nothing was trained, or the run has not ended."
 _NO_FRAMES = "Left out: the frames were not at hand; name the data set with --dataset."
 
 
@@ -173,7 +174,7 @@ def report_content(
     runs = distillations(folders, results)
     return ReportContent(
         title=title or (_title(sections) if sections else f"{', '.join(runs)}: what was distilled"),
-        lead="" if sections else WITHOUT_LABELS,
+        lead="" if sections else _lead(runs.values()),
         evaluations=tuple(sections),
         pairs=pairs_section([*(folder / FOLDER for folder in folders), *list(runs.values())[:1]]),
         distillations=tuple(
@@ -186,6 +187,12 @@ def report_content(
             settings=resolved_recipes(runs),
         ),
     )
+
+
+def _lead(runs: Iterable[Path]) -> str:
+    """What a page of distillations alone says first."""
+    ended = [found for run in runs if (found := read_summary(run))]
+    return WITHOUT_LABELS if any(one.weights for one in ended) else WITHOUT_STUDENT
 
 
 def distillations(folders: Sequence[Path], results: Sequence[Comparison]) -> dict[str, Path]:

@@ -67,7 +67,7 @@ def _rejections(
     """The pairs that were counted, in words, and reasons with their counts, most frequent first."""
     if summary is not None and summary.harvest.pairs:
         harvest = summary.harvest
-        over, counts = f"{harvest.pairs} {harvest.unit}s trained on", harvest.rejected
+        over, counts = f"{harvest.pairs} {harvest.unit}s to train on", harvest.rejected
     elif inspection is not None and inspection.proposals is not None:
         rates = inspection.proposals
         over, counts = f"{rates.pairs} {inspection.unit}s, spread evenly", rates.rejected
@@ -126,7 +126,7 @@ def _harvested(summary: RunSummary | None) -> dict[str, str]:
     harvest = summary.harvest
     unit = harvest.unit
     facts = {
-        f"{unit}s trained on": str(harvest.pairs),
+        f"{unit}s to train on": str(harvest.pairs),
         "boxes kept there": listed(
             {f"in {MODALITY.get(k, k)}": n for k, n in harvest.boxes.items()}
         ),

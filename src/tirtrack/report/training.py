@@ -55,7 +55,9 @@ def run_folders(folder: Path) -> list[Path]:
     """The run folders of ``tirtrack distill`` in a folder (or itself, if it is one)."""
     if is_distillation(folder):
         return [folder]
-    return sorted(log.parent for log in folder.glob(f"*/{LOG}") if is_distillation(log.parent))
+    return sorted(
+        one.parent for one in folder.glob(f"*/{MANIFEST_NAME}") if is_distillation(one.parent)
+    )
 
 
 def is_distillation(folder: Path) -> bool:
