@@ -126,7 +126,7 @@ def _own_protocol(
     if own == RGBT234:
         says = " or ".join(f"--protocol {one.protocol}" for one in _LISTED_ALIKE.values())
         return PROTOCOL, (
-            "RGBT234 and LasHeR look alike, and the names of the sequences do not tell which it is: "
+            "RGBT234 and LasHeR look alike, and names of sequences do not tell which it is: "
             f"{says} scores as its toolkit does",
         )
     if not own.protocol or any(one.protocol != layouts[0].protocol for one in layouts):
