@@ -176,6 +176,7 @@ def serve() -> Generator[Callable[..., int]]:
     """
     servers: list[socket.socket] = []
     held: list[socket.socket] = []
+    accepting: list[threading.Thread] = []
 
     def start(
         answer: Callable[[socket.socket, int], None] = lambda connection, number: None,
@@ -194,14 +195,21 @@ def serve() -> Generator[Callable[..., int]]:
                     target=_answered, args=(answer, connection, number), daemon=True
                 ).start()
 
-        threading.Thread(target=accept, daemon=True).start()
+        accepting.append(threading.Thread(target=accept, daemon=True))
+        accepting[-1].start()
         return int(server.getsockname()[1])
 
     yield start
-    for one in (*servers, *held):
+    for server in servers:
         with contextlib.suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
-        one.close()
+            server.shutdown(socket.SHUT_RDWR)
+        server.close()
+    for thread in accepting:  # or it would hold another connection after all are closed
+        thread.join()
+    for connection in held:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
 
 
 def _answered(
