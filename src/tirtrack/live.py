@@ -47,6 +47,7 @@ ASK_EVERY_S = 0.1  # whether to stop, while no frame comes
 _LATENCIES_KEPT = 4096
 _TICK_S = 1e-6
 _SILENT = "it sends nothing"
+_READER = "tirtrack-reader"
 _logger = logging.getLogger(__name__)
 
 
@@ -233,7 +234,7 @@ class LiveFrames(Generic[Item]):
         self._why_nothing = _SILENT
         self._mailbox: Mailbox[Item] = Mailbox("all", length=length)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="tirtrack-reader", daemon=True)
+        self._thread = threading.Thread(target=self._read, name=_READER, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -364,3 +365,8 @@ def waited_for(
     """
     with LiveFrames(lambda: iter([call()]), name=name, stop=stop) as live:
         return live.peek()
+
+
+def is_reading() -> bool:
+    """Whether a thread still reads: at the end of the process, one that was abandoned."""
+    return any(thread.name == _READER for thread in threading.enumerate())

@@ -80,6 +80,23 @@ def test_a_silent_camera_is_said_and_can_be_left_at_once(tmp_path, serve, number
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("blocks", [True, False])
+def test_python_is_not_taken_down_beside_a_reader_that_hangs(blocks):
+    program = f"""
+import atexit, time
+from tirtrack.cli import main
+from tirtrack.live import LiveFrames
+atexit.register(print, "taken down")
+with LiveFrames(lambda: time.sleep(60 * {blocks:d}) or iter("a")):
+    pass
+main(["--version"])
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("tirtrack ")
+    assert ("taken down" in ended.stdout) is not blocks
+
+
 @pytest.mark.parametrize("source", ["pipe", "-"])
 def test_a_silent_pipe_can_be_left_at_once(tmp_path, source):
     os.mkfifo(tmp_path / "pipe")

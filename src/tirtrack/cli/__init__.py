@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -15,4 +17,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("tirtrack: interrupted", file=sys.stderr)
         code = 130
+    live = sys.modules.get("tirtrack.live")  # imported where there is a reader
+    if live is not None and live.is_reading():
+        _leave(code)
     sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """Exit with no end of Python, which may crash beside a reader that hangs in its source."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # its reader has left, or it is closed
+            stream.flush()
+    os._exit(code)
