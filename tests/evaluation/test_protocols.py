@@ -368,3 +368,33 @@ def test_order_of_sequences_does_not_change_a_score_beyond_rounding() -> None:
     ]
     forth, back = protocol.average(scored), protocol.average(scored[::-1])
     assert forth.values == pytest.approx(back.values, abs=1e-15)
+
+
+@pytest.mark.parametrize("protocol", protocols.names())
+@pytest.mark.parametrize(
+    "box",
+    [
+        pytest.param([1e300, 20, 20, 30], id="far right"),
+        pytest.param([10, 20, 1e300, 1e300], id="large"),
+        pytest.param([1e308] * 4, id="beyond float64"),
+    ],
+)
+def test_a_number_of_any_size_is_a_bad_box_without_a_warning(
+    protocol: str, box: list[float]
+) -> None:
+    truth = np.tile([10.0, 20, 20, 30], (30, 1))
+    bad = truth.copy()
+    bad[20] = box
+    marks = np.array(["started", *["tracking"] * 29])
+    facts = FrameFacts(
+        absent=np.zeros(30, dtype=bool), cover=np.full(30, 8.0), size_wh=(100, 80),
+        second=truth, scores=np.linspace(1, 0.5, 30), statuses=marks,
+    )  # fmt: skip
+    rules = protocols.get(protocol)
+    name = next(iter(getattr(rules, "only", ())), "s")
+    right, wrong = (
+        rules.average([rules.score_sequence(name, boxes, truth, facts=facts)]).values
+        for boxes in (truth, bad)
+    )
+    deciding = [one for one in rules.scores if np.isfinite(right[one.id])][0]
+    assert deciding.gain(wrong[deciding.id] - right[deciding.id]) < 0

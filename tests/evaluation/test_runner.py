@@ -325,6 +325,25 @@ def test_resumed_evaluation_tries_failed_sequences_again(
     evaluate([Keeper()], world, tmp_path / "out", resume=True, resamples=20, workers=2)
 
 
+@pytest.mark.parametrize("lost", ["b_D_001.csv", "b_D_001_time.txt", "b_D_001.txt"])
+def test_a_run_that_has_lost_one_of_its_files_is_made_again(
+    world: LabelledDataset, tmp_path: Path, lost: str
+) -> None:
+    whole = evaluate([Keeper()], world, tmp_path / "out", resamples=20)
+    file = tmp_path / "out" / "results" / "keeper" / lost
+    content = file.read_bytes()
+    file.unlink()
+    told: list[str] = []
+    found = evaluate(
+        [Keeper()], world, tmp_path / "out", resume=True, resamples=20,
+        progress=lambda stage, done, total, note="": told.append(note),
+    )  # fmt: skip
+    assert set(told) == {"keeper, b_D_001"}
+    assert file.is_file()
+    assert file.read_bytes() == content or lost.endswith("_time.txt")
+    assert found.trackers[0].score_quality == whole.trackers[0].score_quality
+
+
 def test_results_of_another_request_are_not_continued(
     world: LabelledDataset, tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ from tirtrack.errors import RunError, StorageError
 from tirtrack.evaluation.one_run import run
 from tirtrack.evaluation.outside import over
 from tirtrack.evaluation.result_files import read_run
-from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun, write_track
+from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun, is_written, write_track
 from tirtrack.evaluation.starts import start_frame
 from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource
 from tirtrack.identity import other_versions
@@ -79,8 +79,13 @@ class Job:
 
     @property
     def box_file(self) -> Path:
-        """Written last: if it exists, the run is complete."""
+        """File of the boxes, written last."""
         return self.folder / f"{self.sequence.name}.txt"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its files are there; without one of them the run is made again."""
+        return is_written(self.box_file)
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,9 @@ def positive_centers(annotation: np.ndarray) -> np.ndarray:
 
 def geometric_center_error(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
     """Distance of the centres ``x + w/2``, pixels; :func:`center_error` has ``x + (w - 1)/2``."""
-    difference = boxes[:, :2] + boxes[:, 2:] / 2 - (annotation[:, :2] + annotation[:, 2:] / 2)
-    return np.asarray(np.sqrt((difference**2).sum(axis=1)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = boxes[:, :2] + boxes[:, 2:] / 2 - (annotation[:, :2] + annotation[:, 2:] / 2)
+        return np.asarray(np.sqrt((difference**2).sum(axis=1)))
 
 
 def clipped(boxes: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:

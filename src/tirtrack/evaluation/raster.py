@@ -23,8 +23,8 @@ def raster_overlap(
         size_wh: width and height of the frames, whose pixels alone count; ``None``: all count.
     """
     special = np.isnan(boxes).any(axis=1), np.isnan(annotation).any(axis=1)
-    a, b = _bounds(boxes), _bounds(annotation)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        a, b = _bounds(boxes), _bounds(annotation)
         joint = np.concatenate([np.minimum(a, b)[:, :2], np.maximum(a, b)[:, 2:]], axis=1)
         nothing = _empty(joint)
         window = joint

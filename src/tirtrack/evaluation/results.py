@@ -88,6 +88,12 @@ def write_track(folder: Path, sequence: str, track: SequenceRun, *, shift: int =
     write_text(folder / f"{sequence}.txt", boxes_text(unshifted(track.boxes, shift)))
 
 
+def is_written(box_file: Path) -> bool:
+    """Whether every file is there that :func:`write_track` writes for a run."""
+    files = (box_file, box_file.with_suffix(".csv"), _time_file(box_file))
+    return all(one.is_file() for one in files)
+
+
 def unshifted(boxes: np.ndarray, shift: int) -> np.ndarray:
     """Boxes that become exactly these when shifted, in short decimals where possible."""
     offset = np.array([shift, shift, 0.0, 0.0])

@@ -169,8 +169,8 @@ def evaluate(
             _logger.info("%s: %s", dataset.name, starts_line(dataset, begun))
         write_json(out / IDENTITY_NAME, identity)
         jobs = [Job(source, s, out, seed) for source in trackers for s in passes]
-        outcomes = [kept(job) for job in jobs if job.box_file.is_file()]
-        todo = [job for job in jobs if not job.box_file.is_file()]
+        outcomes = [kept(job) for job in jobs if job.is_finished]
+        todo = [job for job in jobs if not job.is_finished]
         if cluster is not None and todo:
             outcomes += run_on_cluster(todo, workers, progress, identity["versions"])
             remove_partials(out)  # of runs that were lost and done again

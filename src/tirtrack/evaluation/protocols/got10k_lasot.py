@@ -12,9 +12,10 @@ from tirtrack.evaluation.protocols.otb_core import norm_precision_area
 
 def error_by_size(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
     """Distance of the centres ``[T]`` in annotated sizes, none of them less than 1 px."""
-    centers, known = (one[:, :2] + (one[:, 2:] - 1) / 2 for one in (boxes, annotation))
-    size_wh = np.maximum(1.0, annotation[:, 2:])
-    return np.asarray(np.sqrt((((centers - known) / size_wh) ** 2).sum(axis=1)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        centers, known = (one[:, :2] + (one[:, 2:] - 1) / 2 for one in (boxes, annotation))
+        size_wh = np.maximum(1.0, annotation[:, 2:])
+        return np.asarray(np.sqrt((((centers - known) / size_wh) ** 2).sum(axis=1)))
 
 
 def without_annotation(facts: FrameFacts, annotation: np.ndarray) -> np.ndarray:
