@@ -20,7 +20,8 @@ from tirtrack.datasets import (
 )
 from tirtrack.datasets.by_name import open_benchmark
 from tirtrack.errors import DatasetError, RequestError
-from tirtrack.evaluation.protocols.one_pass import check_facts
+from tirtrack.evaluation.protocols import get
+from tirtrack.evaluation.scored_dataset import with_facts
 
 # name: sequences, frames (specs/metrics.md)
 PUBLISHED = {
@@ -341,7 +342,7 @@ BY_PATH = {
     "ptb-tir": "ptb-tir",
     "rgbt234": "lsotb-tir",  # looks like LasHeR
     "vot-rgbt2019": "vot-multistart",
-    "vot-tir2016": "lsotb-tir",
+    "vot-tir2016": "lsotb-tir",  # its folder is called data
     "vtuav-short": "lsotb-tir",
     "folder": "lsotb-tir",
 }
@@ -364,7 +365,7 @@ def test_a_folder_that_lacks_what_its_protocol_counts_by_says_so(tmp_path: Path,
         file.unlink()
     found = open_dataset(tmp_path / "data")
     assert found.protocol == "lsotb-tir"
-    lacking = "not scored by got10k, for which s_V_001 lacks absence.label and cover.label"
+    lacking = "not scored by got10k: no sequence has absence.label and cover.label"
     assert lacking in found.remarks
 
 
@@ -392,20 +393,62 @@ def test_of_two_data_sets_that_look_alike_the_names_tell_the_protocol(
 @pytest.mark.parametrize(
     ("text", "words"), [("1 2 3 4\n", "has 1 row, groundTruth_i.txt has 3"), ("x\n", "row 1: ")]
 )
-def test_a_second_annotation_that_cannot_be_used_is_named(
+def test_a_second_annotation_that_cannot_be_used_does_not_change_the_protocol(
     tmp_path: Path, text: str, words: str
 ) -> None:
-    MAKERS["gtot"](tmp_path / "data", "s_V_001")
-    (file,) = (tmp_path / "data").rglob("groundTruth_v.txt")
+    for name in NAMES:
+        MAKERS["gtot"](tmp_path / "data", name)
+    file = tmp_path / "data" / NAMES[1] / "groundTruth_v.txt"
     file.write_text(text)
     found = open_dataset(tmp_path / "data")
-    assert found.protocol == "lsotb-tir"
-    (remark,) = [one for one in found.remarks if one.startswith("not scored by gtot")]
-    assert f"{file}" in remark
-    assert words in remark
-    with pytest.raises(DatasetError, match="which cannot be used: ") as caught:
-        check_facts("gtot", ("second",), found.sequences[0].facts, "s_V_001")
+    assert found.protocol == "gtot"
+    with pytest.raises(DatasetError, match="gtot needs .* which cannot be used: ") as caught:
+        with_facts(found, get("gtot"))
+    assert str(caught.value).startswith(f"{NAMES[1]}: ")
+    assert f"{file}" in str(caught.value)
     assert words in str(caught.value)
+    left = with_facts(found, get("gtot"), partial=True)
+    assert [one.name for one in left.sequences] == [NAMES[0]]
+    assert any(words in remark for remark in left.remarks)
+    assert len(with_facts(found, get("lsotb-tir")).sequences) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("gtot", "groundTruth_v.txt"), ("lasot", "out_of_view.txt")]
+)
+def test_a_sequence_that_lacks_a_file_does_not_change_the_protocol_and_is_named(
+    tmp_path: Path, name: str, file: str
+) -> None:
+    for sequence in NAMES:
+        made = MAKERS[name](tmp_path / "data", sequence)
+    (made.annotation.parent / file).unlink()
+    found = open_dataset(tmp_path / "data")
+    assert found.protocol == name
+    with pytest.raises(DatasetError, match=rf"{NAMES[1]}: {name} needs .* lacks; .*--protocol"):
+        with_facts(found, get(name))
+
+
+@pytest.mark.parametrize(
+    ("folder", "protocol"),
+    [
+        ("vot-tir2016", "vot-supervised"),
+        ("VOT2015-TIR", "vot-supervised"),
+        ("VOTTIR/sequences", "vot-supervised"),
+        ("vot2018", "lsotb-tir"),
+        ("pivot-tirana", "lsotb-tir"),
+    ],
+)
+def test_vot_tir_is_told_by_the_name_of_its_folder_or_else_by_its_list_in_words(
+    tmp_path: Path, folder: str, protocol: str
+) -> None:
+    root = tmp_path / "any" / folder  # the folder of a test has its name
+    make(root, "vot-tir2016")
+    found = open_dataset(root)
+    assert found.protocol == protocol
+    is_known = protocol == "vot-supervised"
+    assert found.layout == ("VOT-TIR" if is_known else "groundtruth.txt")
+    said = "list.txt beside the sequences, as VOT has it: --protocol vot-supervised"
+    assert any(said in remark for remark in found.remarks) != is_known
 
 
 def test_a_link_to_annotation_that_is_gone_is_an_error_not_a_sequence_less(tmp_path: Path) -> None:
@@ -435,5 +478,7 @@ def test_a_second_annotation_that_is_a_link_to_nothing_is_not_called_missing(
     file.unlink()
     file.symlink_to("gone.txt")
     found = open_dataset(tmp_path / "data")
-    assert found.protocol == "lsotb-tir"
-    assert any(f"rgbt234: {file}: could not be read" in one for one in found.remarks)
+    assert found.protocol == "rgbt234"
+    with pytest.raises(DatasetError) as caught:
+        with_facts(found, get("rgbt234"))
+    assert f"which cannot be used: {file}: could not be read" in str(caught.value)

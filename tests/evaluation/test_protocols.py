@@ -396,5 +396,5 @@ def test_a_number_of_any_size_is_a_bad_box_without_a_warning(
         rules.average([rules.score_sequence(name, boxes, truth, facts=facts)]).values
         for boxes in (truth, bad)
     )
-    deciding = [one for one in rules.scores if np.isfinite(right[one.id])][0]
+    deciding = next(one for one in rules.scores if np.isfinite(right[one.id]))
     assert deciding.gain(wrong[deciding.id] - right[deciding.id]) < 0

@@ -32,6 +32,7 @@ from tirtrack.datasets.sequence_layouts import (
     ITSELF,
     LAYOUTS,
     ONLY_VIDEO,
+    PLAIN,
     RGBT234,
     SequenceLayout,
     layout_of,
@@ -47,6 +48,9 @@ _LISTED_ALIKE = {
     "lasher_test": replace(RGBT234, protocol="lasher"),
 }
 """Data sets that share a layout, by their lists of sequences."""
+VOT_TIR = replace(PLAIN, name="VOT-TIR", protocol="vot-supervised")
+VOT_LIST = "list.txt"
+_SAYS_VOT_TIR = re.compile(r"(?<![a-z])vot.?(20\d\d)?.?tir", re.IGNORECASE)
 
 
 def sequence_folders(
@@ -103,47 +107,62 @@ def open_folders(
     remarks = (*left_out, *remarks_of(sequences))
     if layouts[0].assumed_base and options.base is None:
         remarks = (f"base {layouts[0].base} is assumed, --base 0 or 1 decides", *remarks)
-    layout = " and ".join(dict.fromkeys(one.name for one in layouts))
-    protocol, remark = _own_protocol(layouts, sequences)
+    own, remark = _own_protocol(root, layouts, sequences)
+    names = [own.name, *(one.name for one in layouts[1:])]
     return LabelledDataset(
         root.resolve().name,
         tuple(sequences),
-        protocol,
+        own.protocol,
         root,
-        layout,
+        " and ".join(dict.fromkeys(names)),
         (*remarks, *remark),
         len(left_out),
     )
 
 
 def _own_protocol(
-    layouts: Sequence[SequenceLayout], sequences: Sequence[LabelledSequence]
-) -> tuple[str, tuple[str, ...]]:
-    """The protocol of the data set that the layout tells, or that of any folder; and a remark if
-    the own one is unknown, or sequences lack what it counts by.
+    root: Path, layouts: Sequence[SequenceLayout], sequences: Sequence[LabelledSequence]
+) -> tuple[SequenceLayout, tuple[str, ...]]:
+    """The layout of the data set that root and layouts tell, with its own protocol or that of any
+    folder; and a remark if the own one is unknown, or no sequence has what it counts by.
+
+    A single sequence without that, or a file of it that is damaged, does not change the protocol:
+    who scores by it refuses that sequence.
     """
-    own = _by_names(layouts[0], sequences)
+    own = _by_names(root, layouts[0], sequences)
+    of_any = replace(own, protocol=PROTOCOL)
     if own == RGBT234:
         says = " or ".join(f"--protocol {one.protocol}" for one in _LISTED_ALIKE.values())
-        return PROTOCOL, (
+        return of_any, (
             "RGBT234 and LasHeR look alike, and names of sequences do not tell which it is: "
             f"{says} scores as its toolkit does",
         )
+    if own == PLAIN and (root / VOT_LIST).is_file():
+        return of_any, (
+            f"{VOT_LIST} beside the sequences, as VOT has it: --protocol {VOT_TIR.protocol} scores "
+            "as VOT does until 2019",
+        )
     if not own.protocol or any(one.protocol != layouts[0].protocol for one in layouts):
-        return PROTOCOL, ()
-    lacking = [
-        one for one in sequences if own.counts_by and getattr(one.facts, own.counts_by) is None
-    ]
-    if lacking:
+        return of_any, ()
+    facts = [one.facts for one in sequences]
+    if own.counts_by and all(
+        getattr(one, own.counts_by) is None and not one.no_second for one in facts
+    ):
         files = " and ".join(own.flags or (own.rgb_annotation,))
-        why = lacking[0].facts.no_second
-        why = f": {why}" if why else f", for which {lacking[0].name} lacks {files}"
-        return PROTOCOL, (f"not scored by {own.protocol}{why}",)
-    return own.protocol, ()
+        return of_any, (f"not scored by {own.protocol}: no sequence has {files}",)
+    return own, ()
 
 
-def _by_names(layout: SequenceLayout, sequences: Sequence[LabelledSequence]) -> SequenceLayout:
-    """The layout; of data sets that share one, that of the only one whose list has all names."""
+def _by_names(
+    root: Path, layout: SequenceLayout, sequences: Sequence[LabelledSequence]
+) -> SequenceLayout:
+    """The layout; of data sets that share one, that of the only one whose list has all names, or
+    that the name of the folder or of the one above says.
+    """
+    if layout == PLAIN:
+        place = root.resolve()
+        says = any(_SAYS_VOT_TIR.search(one) for one in (place.name, place.parent.name))
+        return VOT_TIR if says else layout
     if layout != RGBT234:
         return layout
     names = {one.name for one in sequences}
