@@ -402,7 +402,7 @@ def test_a_second_annotation_that_cannot_be_used_does_not_change_the_protocol(
     file.write_text(text)
     found = open_dataset(tmp_path / "data")
     assert found.protocol == "gtot"
-    with pytest.raises(DatasetError, match="gtot needs .* which cannot be used: ") as caught:
+    with pytest.raises(DatasetError, match=r"gtot needs .* which cannot be used: ") as caught:
         with_facts(found, get("gtot"))
     assert str(caught.value).startswith(f"{NAMES[1]}: ")
     assert f"{file}" in str(caught.value)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import loadmat, savemat
 from tracked_worlds import Keeper, write_images
 
 from tirtrack.datasets import LabelledDataset, open_dataset, open_named_files
@@ -15,7 +18,7 @@ from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.result_files import read_run, written_base
 from tirtrack.evaluation.results import SequenceRun, find_results, read_track, write_track
 from tirtrack.evaluation.runner import evaluate
-from tirtrack.evaluation.score_files import read_runs
+from tirtrack.evaluation.score_files import read_runs, score
 from tirtrack.evaluation.scoring import score_runs
 
 BOXES = np.array([[20.0, 10, 12, 9], [21, 10, 12, 9], [22, 11, 12, 9], [23, 12, 12, 9]])
@@ -192,3 +195,83 @@ def test_results_in_linked_folders_are_found(tmp_path: Path) -> None:
     (tmp_path / "results" / "mine").symlink_to(tmp_path / "store" / "dimp")
     (tmp_path / "store" / "dimp" / "again").symlink_to(tmp_path / "results")
     assert list(find_results(tmp_path / "results", ["seq"])) == ["mine"]
+
+
+# --- .mat files of several runs
+
+
+@pytest.fixture(scope="module")
+def runs_of_ptb(shared: Path) -> Path:
+    return shared / "golden" / "metrics" / "ptb"
+
+
+def write_mat(path: Path, runs: Sequence[np.ndarray]) -> None:
+    """A result file as the OTB, LSOTB-TIR and PTB-TIR toolkits write it."""
+    cell = np.empty((1, len(runs)), dtype=object)
+    for index, boxes in enumerate(runs):
+        cell[0, index] = {"type": "rect", "res": boxes, "len": len(boxes), "fps": 20.0}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, {"results": cell})
+
+
+def write_ptb(root: Path, golden: Path, kind: str) -> None:
+    """Annotation and ``.mat`` results of the stored runs."""
+    known = np.load(golden / "annotations.npz")
+    rows = np.split(known["boxes"].astype(np.float64), known["lengths"].cumsum()[:-1])
+    annotation = {str(name): one for name, one in zip(known["names"], rows, strict=True)}
+    starts = json.loads((golden / "tre_sre.json").read_text())["tre_start_frames_1based"]
+    stored = np.load(golden / "tre_sre.npz")
+    (root / "anno").mkdir(parents=True)
+    for name in map(str, stored["sequences"]):
+        np.savetxt(root / "anno" / f"{name}.txt", annotation[name], fmt="%d", delimiter=",")
+        frames = len(annotation[name])
+        begins = [start - 1 for start in starts[name]] if kind == "TRE" else [0] * 12
+        ends = np.cumsum([frames - begin for begin in begins])[:-1]
+        for tracker in ("jitter", "drift"):
+            runs = np.split(stored[f"{kind}_boxes_{name}_{tracker}"] / 100.0, ends)
+            write_mat(root / f"results_{kind}_all" / f"{name}_{tracker}.mat", runs)
+
+
+@pytest.mark.parametrize("kind", ["TRE", "SRE"])
+def test_mat_files_of_tre_and_sre_have_the_official_scores(
+    tmp_path: Path, runs_of_ptb: Path, kind: str
+) -> None:
+    write_ptb(tmp_path, runs_of_ptb, kind)
+    official = json.loads((runs_of_ptb / "tre_sre.json").read_text())
+    official = official["scores_over_8_sequences"][kind]
+    results = tmp_path / f"results_{kind}_all"
+    (found,) = score([results], tmp_path, protocols=[f"ptb-tir-{kind.lower()}"])
+    assert len(found.trackers) == 2
+    for one in found.trackers:
+        for key in ("success", "precision"):
+            assert one.values[key] == pytest.approx(official[key][one.name], abs=1e-15)
+
+
+def test_a_mat_file_of_another_number_of_runs_is_one_fault(
+    tmp_path: Path, runs_of_ptb: Path
+) -> None:
+    write_ptb(tmp_path, runs_of_ptb, "SRE")
+    results = tmp_path / "results_SRE_all"
+    with pytest.raises(DatasetError, match=r"holds 12 runs or none, not 1 struct .*12 are SRE"):
+        score([results], tmp_path, protocols=["ptb-tir"], partial=True)
+    for path in results.glob("*_drift.mat"):
+        path.unlink()
+    path = min(results.glob("*.mat"))
+    runs = [one["res"] for one in loadmat(path, simplify_cells=True)["results"]]
+    write_mat(path, runs[:11])
+    with pytest.raises(DatasetError, match=rf"^{path}: .*holds 11 runs or none, not 12 structs"):
+        score([results], tmp_path, protocols=["ptb-tir-sre"])
+    write_mat(path, [*runs[:11], runs[11][:-1]])
+    with pytest.raises(DatasetError, match=rf"^{path}, row \d+: the result has"):
+        score([results], tmp_path, protocols=["ptb-tir-sre"])
+    (found,) = score([results], tmp_path, protocols=["ptb-tir-sre"], partial=True)
+    assert len(found.trackers[0].sequences) == 7
+    assert [one.sequence.partition(".")[0] for one in found.missing] == [path.stem[:-7]]
+
+
+def test_a_mat_file_that_changes_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a_x.mat"
+    for value in (5.0, 6.0):
+        write_mat(path, [np.full((2, 4), value)])
+        os.utime(path, ns=(int(value), int(value)))
+        assert read_track(path).boxes[0, 0] == value

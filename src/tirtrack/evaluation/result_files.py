@@ -39,6 +39,8 @@ def read_run(
     columns: Columns | None = None,
     base: int | None = None,
     base_by_run: Callable[[Path], int | None] | None = None,
+    run: int = 1,
+    runs: int = 1,
 ) -> SequenceRun:
     """The run of a sequence in a result file, in the base of the annotation in memory.
 
@@ -48,6 +50,8 @@ def read_run(
         columns: columns of the file, where it does not say them.
         base: base of the file, where neither it nor the annotation says it.
         base_by_run: :func:`written_base`, or one that remembers its answers (:func:`by_folder`).
+        run: number of the run in a ``.mat`` file, from 1.
+        runs: number of runs that such a file must hold.
 
     Raises:
         DatasetError: the file is damaged, or its columns are ambiguous.
@@ -63,6 +67,8 @@ def read_run(
         frames=len(sequence),
         video=sequence.group or sequence.name,
         target=sequence.target,
+        run=run,
+        runs=runs,
     )
     return _aligned(track, sequence)
 

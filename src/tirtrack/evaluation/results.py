@@ -7,7 +7,7 @@ seconds. Times have a file of their own because only they differ from run to run
 tracker was lost, the box is the one that it measured if it reports one, else its last trusted one.
 
 These files can be read, and also files in any form that annotation has, and the ``.mat`` files of
-the LSOTB-TIR and PTB-TIR toolkits (``SEQUENCE_TRACKER.mat``; one pass).
+the OTB, LSOTB-TIR and PTB-TIR toolkits (``SEQUENCE_TRACKER.mat``, one run or all of TRE or SRE).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import os
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,8 @@ def read_track(
     frames: int | None = None,
     video: str = "",
     target: str = "",
+    run: int = 1,
+    runs: int = 1,
 ) -> SequenceRun:
     """A run from its box file (text or ``.mat``), with scores and times if they lie beside it.
 
@@ -120,6 +123,8 @@ def read_track(
         frames: expected number of frames, where the file leaves that open.
         video: name of the wanted video, where the file holds several.
         target: id of the wanted target, where the file holds several.
+        run: number of the wanted run of a ``.mat`` file, from 1.
+        runs: number of runs that a ``.mat`` file must hold.
 
     Raises:
         DatasetError: a file is damaged, or those of one run have different lengths; names file and
@@ -128,7 +133,7 @@ def read_track(
     path = Path(path)
     offset = np.array([shift, shift, 0.0, 0.0])
     if path.suffix == ".mat":
-        return SequenceRun.of_boxes(_read_mat(path) + offset)
+        return SequenceRun.of_boxes(_boxes_of_mat(path, run, runs) + offset)
     boxes = read_boxes(path, columns, frames=frames, video=video, target=target)
     track = SequenceRun.of_boxes(boxes + offset)
     scores, statuses = _read_csv(path.with_suffix(".csv"))
@@ -165,8 +170,25 @@ def _read_csv(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
     return scores, statuses
 
 
-def _read_mat(path: Path) -> np.ndarray:
-    """``[T,4]`` boxes of ``results``, a cell of one struct, as the MATLAB toolkits write it."""
+def _boxes_of_mat(path: Path, run: int, runs: int) -> np.ndarray:
+    """``[T,4]`` boxes of a run in ``results``, a cell of structs, as MATLAB toolkits write it."""
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise DatasetError("could not be read", path, "check the path") from error
+    found = _runs_of_mat(path, changed)
+    if len(found) != runs or not all(isinstance(one, dict) for one in found):
+        raise DatasetError(
+            f'"results" holds {len(found)} runs or none, not {counted(runs, "struct")} in a cell',
+            path,
+            "one run is OPE, 20 are TRE (--protocol ptb-tir-tre), 12 are SRE (ptb-tir-sre)",
+        )
+    return _boxes_of_struct(found[run - 1], path)
+
+
+@lru_cache(maxsize=1)  # the runs of a file are asked for one after the other
+def _runs_of_mat(path: Path, changed: int) -> tuple[Any, ...]:
+    """What ``results`` holds; ``changed`` is when the file was."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -174,21 +196,13 @@ def _read_mat(path: Path) -> np.ndarray:
         MatReadError, ValueError, TypeError, LookupError, NotImplementedError, OSError, zlib.error
     )  # fmt: skip
     try:
-        # simplify_cells: the cell of one struct becomes a dict; loadmat never unpickles
+        # simplify_cells: a cell of structs becomes dicts; loadmat never unpickles
         content = loadmat(path, simplify_cells=True)
     except damaged as error:
         raise DatasetError(
             "is not a MATLAB v5 result file", path, "save it with -v7 or as text"
         ) from error
-    run = content.get("results")
-    runs = list(np.atleast_1d(np.asarray(run, dtype=object)))
-    if len(runs) != 1 or not isinstance(runs[0], dict):
-        raise DatasetError(
-            f'"results" holds {len(runs)} runs or none',
-            path,
-            "one pass (OPE) is scored: a cell of one struct",
-        )
-    return _boxes_of_struct(runs[0], path)
+    return tuple(np.atleast_1d(np.asarray(content.get("results"), dtype=object)))
 
 
 def _boxes_of_struct(run: Mapping[str, Any], path: Path) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -65,7 +67,8 @@ def score(
     """Scores of existing result files, and how the trackers compare: one comparison a protocol.
 
     Args:
-        results: folders of ``SEQUENCE.txt`` or ``SEQUENCE_TRACKER.mat`` files, at any depth.
+        results: folders of ``SEQUENCE.txt`` or ``SEQUENCE_TRACKER.mat`` files, at any depth; a
+            ``.mat`` file holds all runs that the protocol asks for.
         dataset: name or folder of the annotation, or a data set that is open already; frames are
             not needed.
         protocols: ids of the protocols; the data set's own by default.
@@ -208,19 +211,18 @@ def read_runs(
     runs: list[Runs] = []
     faults: list[DatasetError] = []
     not_finite: list[str] = []
-    base_by_run = by_folder()
+    read_one = functools.partial(read_run, columns=columns, base=base, base_by_run=by_folder())
     for name, files in trackers:
+        held = {file: _held(file, stem, by_name, starts) for stem, file in files.items()}
         read = {
-            sequence.name: _read(
-                file, sequence, columns=columns, base=base, base_by_run=base_by_run, length=length
-            )
-            for stem, file in files.items()
-            for sequence in by_name[stem]
+            sequence.name: _read(file, sequence, read_one, run=run, runs=len(passes), length=length)
+            for file, passes in held.items()
+            for run, sequence in enumerate(passes, 1)
         }
         tracks = {key: one for key, one in read.items() if isinstance(one, SequenceRun)}
         faulty = {key: one for key, one in read.items() if not isinstance(one, SequenceRun)}
         faults += faulty.values()
-        not_finite += _not_finite(files, tracks, by_name)
+        not_finite += _not_finite(held, tracks)
         _warn_of_another_base(name, tracks, dataset)
         stem, file = next(iter(files.items()))
         _check_experiment(file, tracks, sequences[0], starts)
@@ -253,18 +255,30 @@ def _check_names(names: Sequence[str]) -> None:
         )
 
 
+def _held(
+    file: Path, stem: str, by_name: Mapping[str, Sequence[LabelledSequence]], starts: Starts
+) -> Sequence[LabelledSequence]:
+    """The sequences of a file's runs: in a ``.mat`` file all starts that the protocol gives."""
+    if isinstance(starts, int) or file.suffix != ".mat":
+        return by_name[stem]
+    later = itertools.takewhile(
+        by_name.__contains__, (f"{stem}.start{number}" for number in itertools.count(2))
+    )
+    return [one for name in (stem, *later) for one in by_name[name]]
+
+
 def _read(
     file: Path,
     sequence: LabelledSequence,
+    read: Callable[..., SequenceRun],
     *,
-    columns: Columns | None,
-    base: int | None,
-    base_by_run: Callable[[Path], int | None],
+    run: int,
+    runs: int,
     length: LengthMode,
 ) -> SequenceRun | DatasetError:
-    """The run in a file, with as many rows as are annotated, or why it cannot be scored."""
+    """A run in a file, with as many rows as are annotated, or why it cannot be scored."""
     try:
-        track = read_run(file, sequence, columns=columns, base=base, base_by_run=base_by_run)
+        track = read(file, sequence, run=run, runs=runs)
         if len(track.boxes) == 0:
             raise DatasetError("the result is empty", file, "run the sequence again")
         rows = len(sequence) - (first_valid_row(sequence.annotation) or 0)
@@ -301,7 +315,8 @@ def _begun(sequence: LabelledSequence, starts: Starts) -> list[Start]:
 
 
 def _all_of(faults: Sequence[DatasetError]) -> DatasetError:
-    """The first faults of result files as one error."""
+    """The first faults of result files as one error; one that several runs share counts once."""
+    faults = list({str(one): one for one in faults}.values())
     if len(faults) == 1:
         return faults[0]
     listed = "; ".join(f"{one.where}: {one.what}" for one in faults[:_LISTED])
@@ -313,15 +328,13 @@ def _all_of(faults: Sequence[DatasetError]) -> DatasetError:
 
 
 def _not_finite(
-    files: Mapping[str, Path],
-    tracks: Mapping[str, SequenceRun],
-    by_name: Mapping[str, Sequence[LabelledSequence]],
+    held: Mapping[Path, Sequence[LabelledSequence]], tracks: Mapping[str, SequenceRun]
 ) -> list[str]:
-    """Files with NaN or infinite numbers, each with the first such row."""
+    """Files with NaN or infinite numbers, each with the first such row of each run."""
     return [
         f"{file}, row {row}"
-        for stem, file in files.items()
-        for sequence in by_name[stem]
+        for file, passes in held.items()
+        for sequence in passes
         if sequence.name in tracks and (row := _row_not_finite(tracks[sequence.name], sequence))
     ]
 
