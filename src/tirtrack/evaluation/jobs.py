@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from uuid import uuid4
@@ -281,7 +282,8 @@ def run_on_cluster(
     Args:
         jobs: the runs.
         workers: number of runs at once, a core each.
-        progress: callback that is told of every finished run, in frames.
+        progress: callback that is told of every finished run, in frames, with a line for each run
+            that is given out; how far that is stays on its machine.
         expected: versions of Python and packages here, which every machine must have.
 
     Raises:
@@ -294,16 +296,23 @@ def run_on_cluster(
     ordered = [replace(jobs[index], out=jobs[index].out.absolute()) for index in order]
     make = partial(_begin_on_cluster, Path.cwd(), uuid4().hex, expected)
     outcomes: dict[int, Outcome] = {}
-    progress(_STAGE, 0, total)
+    waiting = enumerate(ordered)
+    running = dict(islice(waiting, workers))
+    progress(_STAGE, 0, total, _lines(running))
     for place, outcome in cluster_results(
         make, ordered, workers, task="runs trackers", where=str(jobs[0].out)
     ):
-        job = ordered[place]
+        job = running.pop(place)
+        running |= islice(waiting, 1)
         outcomes[order[place]] = outcome
         _warn(job, outcome)
         done += job.rows
-        progress(_STAGE, done, total, f"{job.text}: done")
+        progress(_STAGE, done, total, _lines(running))
     return [outcomes[index] for index in range(len(jobs))]
+
+
+def _lines(running: Mapping[int, Job]) -> str:
+    return "\n".join(job.text for job in running.values())
 
 
 # in a process of a cluster, which may serve several evaluations: the one that it works for
