@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from tracked_worlds import walk, write_lsotb
 
+from tests.datasets.made_layouts import NAMES, make, text
 from tirtrack.cli import app
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledDataset
 from tirtrack.errors import DatasetError, RequestError
 from tirtrack.evaluation.result_forms import FORMS, convert
-from tirtrack.evaluation.results import SequenceRun, write_track
-from tirtrack.evaluation.score_files import read_runs
+from tirtrack.evaluation.results import SequenceRun, read_track, write_track
+from tirtrack.evaluation.score_files import read_runs, score
 from tirtrack.evaluation.scoring import Runs
 
 BOXES = np.array([[20.0, 15, 12.5, 9.25], [21.1, 15.0625, 12, 9], [np.pi, 2, 3, 4]])
@@ -38,6 +39,10 @@ def test_what_is_written_is_read_back(world: LabelledDataset, tmp_path: Path, fo
     read = read_runs([tmp_path / "out"], world)[0]
     np.testing.assert_allclose(read.tracks["a"].boxes, BOXES, atol=1e-9)
     assert list(read.tracks) == ["a"]
+    if form == "json":
+        assert read.tracks["a"].scores.tolist() == [1, 0.5, 0.5]
+        assert read.tracks["a"].statuses.tolist() == ["tracking"] * 3
+        assert read.tracks["a"].seconds.tolist() == [0.25] * 3
 
 
 def test_boxes_are_in_the_base_of_the_annotation_file(
@@ -68,6 +73,45 @@ def test_json_has_no_numbers_for_a_frame_without_a_box(
     assert content["res"] == [BOXES[0].tolist(), [], []]
     (read,) = read_runs([tmp_path / "out"], world)
     assert np.isnan(read.tracks["a"].boxes[1:]).all()
+
+
+def test_a_frame_without_a_score_is_read_back_as_such(
+    world: LabelledDataset, tmp_path: Path
+) -> None:
+    convert([made(seconds=np.nan)], world, "json", tmp_path / "out")
+    track = read_runs([tmp_path / "out"], world)[0].tracks["a"]
+    assert np.isnan(track.seconds).all()
+    assert track.scores[1] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "words"),
+    [
+        ("scores", [1, 0.5], "3 boxes, but 2 scores beside them"),
+        ("seconds", [[1], [2], [3]], "3 boxes, but 3 times beside them"),
+        ("scores", [1, "high", 0.5], "scores are not one for each row"),
+        ("statuses", "lost", "3 boxes, but 1 statuses beside them"),
+    ],
+)
+def test_numbers_beside_boxes_that_do_not_fit_are_named(
+    tmp_path: Path, key: str, values: object, words: str
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"res": BOXES.tolist(), key: values}))
+    with pytest.raises(DatasetError, match=rf"a\.json: {words}"):
+        read_track(path)
+
+
+def test_scores_as_pytracking_writes_them_count(tmp_path: Path, world: LabelledDataset) -> None:
+    for name in "ab":
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        np.savetxt(tmp_path / "mine" / f"{name}.txt", BOXES, fmt="%g", delimiter="\t")
+        scores = tmp_path / "mine" / f"{name}_object_presence_scores.txt"
+        scores.write_text("1.0\n0.25\n0.75\n")
+    (runs,) = read_runs([tmp_path / "mine"], world)
+    assert runs.tracks["a"].scores.tolist() == [1, 0.25, 0.75]
+    (found,) = score([tmp_path / "mine"], world, protocols=["pytracking-prf"])
+    assert found.missing == ()
 
 
 def test_got10k_form_has_a_folder_a_sequence(world: LabelledDataset, tmp_path: Path) -> None:
@@ -123,3 +167,22 @@ def test_command_converts(world: LabelledDataset, tmp_path: Path, capsys) -> Non
     assert (tmp_path / "out" / "mine" / "unsupervised" / "a" / "a_001.txt").is_file()
     assert app.run(words) == 2
     assert app.run([*words, "--force"]) == 0
+
+
+def test_command_converts_results_that_the_user_explains(tmp_path: Path, capsys) -> None:
+    """Corners that count from 0 for a data set that counts from 1, found by its name's root."""
+    root = tmp_path / "of the user"
+    for name in NAMES:
+        text(root / "anno" / f"{name}.txt", "21,16,12,9\n" * 3)
+        text(tmp_path / "mine" / f"{name}.txt", "20,15,32,24\n" * 3)
+    said = ["--result-columns", "x1,y1,x2,y2", "--result-base", "0", "--to", "text"]
+    words = ["results", "convert", str(tmp_path / "mine"), "--out", str(tmp_path / "out")]
+    assert app.run([*words, "--dataset", str(root), *said]) == 0
+    written = (tmp_path / "out" / "mine" / f"{NAMES[0]}.txt").read_text()
+    assert written == "21,16,12,9\n" * 3
+    made = make(tmp_path / "lasher", "lasher-train")
+    for name in NAMES:
+        np.savetxt(tmp_path / "mine" / f"{name}.txt", made[name].boxes, fmt="%g", delimiter=",")
+    words += ["--dataset", "lasher-train", "--root", str(tmp_path / "lasher"), "--to", "text"]
+    assert app.run([*words, "--force"]) == 0
+    assert capsys.readouterr().out.endswith("2 results as text\n")

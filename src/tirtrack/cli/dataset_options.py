@@ -62,6 +62,24 @@ Base = Annotated[
         help="Whether annotation counts pixels from 0 or from 1 (default: as the layout says).",
     ),
 ]
+ResultColumns = Annotated[
+    str | None,
+    typer.Option(
+        "--result-columns",
+        metavar="NAMES",
+        help="Columns of results in text (default: from the first line, or from their number).",
+    ),
+]
+ResultBase = Annotated[
+    int | None,
+    typer.Option(
+        "--result-base",
+        min=0,
+        max=1,
+        help="Whether results count pixels from 0 or from 1 (default: as the run that wrote them "
+        "says, or as the annotation).",
+    ),
+]
 
 
 def open_labelled(

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from tirtrack.cli.dataset_options import AnnotationFiles, Base, ColumnNames, Dataset, open_labelled
+from tirtrack.cli.dataset_options import (
+    AnnotationFiles,
+    Base,
+    ColumnNames,
+    Dataset,
+    ResultBase,
+    ResultColumns,
+    open_labelled,
+)
+from tirtrack.cli.dataset_options import Root as DatasetRoot
 from tirtrack.cli.options import AsJson, Force, named_path, print_json
 
 app = typer.Typer(help="Compare, convert, and pack result folders.", add_completion=False)
@@ -54,18 +63,28 @@ def convert(
     to: Annotated[str, typer.Option(metavar="got10k|json|text|vot", help="Form to write.")],
     out: Annotated[Path, typer.Option(parser=named_path, metavar="PATH", help="New folder.")],
     dataset: Dataset = None,
+    root: DatasetRoot = None,
     annotation: AnnotationFiles = None,
     columns: ColumnNames = None,
     base: Base = None,
+    result_columns: ResultColumns = None,
+    result_base: ResultBase = None,
     force: Force = False,
 ) -> None:
     """Write results in the form of another toolkit; what is missing stays missing."""
+    from tirtrack.datasets import parse_columns
     from tirtrack.evaluation.result_forms import convert as write
     from tirtrack.evaluation.score_files import read_runs
     from tirtrack.source_line import counted
 
-    opened = open_labelled(dataset, annotation, columns=columns, base=base, with_frames=False)
-    count = write(read_runs([results], opened), opened, to, out, force=force)
+    opened = open_labelled(
+        dataset, annotation, root=root, columns=columns, base=base, with_frames=False
+    )
+    written_as = (
+        None if result_columns is None else parse_columns(result_columns, "--result-columns")
+    )
+    runs = read_runs([results], opened, columns=written_as, base=result_base)
+    count = write(runs, opened, to, out, force=force)
     print(f"{out}: {counted(count, 'result')} as {to}")
 
 

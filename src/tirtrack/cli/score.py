@@ -14,6 +14,8 @@ from tirtrack.cli.dataset_options import (
     ColumnNames,
     Dataset,
     FrameFiles,
+    ResultBase,
+    ResultColumns,
     Root,
     open_labelled,
 )
@@ -52,22 +54,8 @@ def command(
     frames: FrameFiles = None,
     columns: ColumnNames = None,
     base: Base = None,
-    result_columns: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Columns of results in text (default: from the first line, or from their number).",
-        ),
-    ] = None,
-    result_base: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Whether results count pixels from 0 or from 1 (default: as the run that wrote "
-            "them says, or as the annotation).",
-        ),
-    ] = None,
+    result_columns: ResultColumns = None,
+    result_base: ResultBase = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(

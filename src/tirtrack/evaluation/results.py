@@ -6,14 +6,17 @@ beside it ``SEQUENCE.csv`` with score and status of every frame, and ``SEQUENCE_
 seconds. Times have a file of their own because only they differ from run to run. Where a
 tracker was lost, the box is the one that it measured if it reports one, else its last trusted one.
 
-These files can be read, and also files in any form that annotation has, and the ``.mat`` files of
-the OTB, LSOTB-TIR and PTB-TIR toolkits (``SEQUENCE_TRACKER.mat``, one run or all of TRE or SRE).
+These files can be read, and also files in any form that annotation has (JSON may have ``scores``,
+``statuses`` and ``seconds`` beside its boxes), scores of pytracking beside text, and the ``.mat``
+files of the OTB, LSOTB-TIR and PTB-TIR toolkits (``SEQUENCE_TRACKER.mat``, one run or all of TRE or
+SRE).
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping
@@ -26,6 +29,7 @@ import numpy as np
 
 from tirtrack.datasets.box_text import boxes_text, read_boxes, read_rows, short_number
 from tirtrack.datasets.columns import Columns
+from tirtrack.datasets.row_text import read_text
 from tirtrack.datasets.walking import walk
 from tirtrack.errors import DatasetError
 from tirtrack.files import write_text
@@ -136,19 +140,47 @@ def read_track(
         return SequenceRun.of_boxes(_boxes_of_mat(path, run, runs) + offset)
     boxes = read_boxes(path, columns, frames=frames, video=video, target=target)
     track = SequenceRun.of_boxes(boxes + offset)
-    scores, statuses = _read_csv(path.with_suffix(".csv"))
-    times = _time_file(path)
-    seconds = read_rows(times, columns=1)[:, 0] if times.is_file() else track.seconds
+    if path.suffix == ".json":
+        scores, statuses, seconds = _of_json(path)
+    else:
+        scores, statuses = _read_csv(path.with_suffix(".csv"))
+        scores = _column(_presence_file(path)) if scores is None else scores
+        seconds = _column(_time_file(path))
     scores = track.scores if scores is None else scores
     statuses = track.statuses if statuses is None else statuses
-    for name, values in (("scores", scores), ("times", seconds)):
-        if len(values) != len(track.boxes):
+    seconds = track.seconds if seconds is None else seconds
+    for name, values in (("scores", scores), ("statuses", statuses), ("times", seconds)):
+        if values.shape != track.scores.shape:
             raise DatasetError(
-                f"{len(track.boxes)} boxes, but {len(values)} {name} beside them",
+                f"{len(track.boxes)} boxes, but {values.size} {name} beside them",
                 path,
                 "run the sequence again, or remove the file of the other length",
             )
     return SequenceRun(track.boxes, scores, statuses, seconds)
+
+
+def _column(path: Path) -> np.ndarray | None:
+    """``[T]`` numbers of a file of one column; ``None`` if there is no such file."""
+    return read_rows(path, columns=1)[:, 0] if path.is_file() else None
+
+
+def _of_json(path: Path) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Scores, statuses and seconds ``[T]`` of a file that ``results convert --to json`` wrote; each
+    ``None`` where it has none.
+    """
+    content = json.loads(read_text(path))  # read before, for its boxes
+    found = content if isinstance(content, dict) else {}
+    kinds = {"scores": np.float64, "statuses": np.str_, "seconds": np.float64}
+    listed: dict[str, np.ndarray | None] = dict.fromkeys(kinds)
+    for key, kind in kinds.items():
+        if found.get(key) is not None:
+            try:
+                listed[key] = np.array(found[key], dtype=kind)
+            except (TypeError, ValueError) as error:
+                raise DatasetError(
+                    f"{key} are not one for each row", path, "null stands where one is unknown"
+                ) from error
+    return listed["scores"], listed["statuses"], listed["seconds"]
 
 
 def _read_csv(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -271,7 +303,8 @@ def results_line(path: Path, found: Mapping[str, Mapping[str, Path]]) -> str:
         found: its result files by tracker and sequence, as :func:`find_results` gives them.
     """
     files = [file for by_sequence in found.values() for file in by_sequence.values()]
-    used = [one for file in files for one in (file, file.with_suffix(".csv"), _time_file(file))]
+    beside = (_time_file, _presence_file, lambda file: file.with_suffix(".csv"))
+    used = [*files, *(of(file) for file in files for of in beside)]
     left = unused_names(_results_root(path), used)
     said = f"{counted(len(files), 'result file')} of {counted(len(found), 'tracker')}"
     return f"{said}; not used: {unused_in_words(left)}" if left else said
@@ -283,6 +316,11 @@ def _results_root(path: Path) -> Path:
 
 def _time_file(file: Path) -> Path:
     return file.with_name(f"{file.stem}_time.txt")
+
+
+def _presence_file(file: Path) -> Path:
+    """Scores as pytracking writes them."""
+    return file.with_name(f"{file.stem}_object_presence_scores.txt")
 
 
 def _owner(file: str, tracker: str, names: set[str]) -> tuple[str, str] | None:
