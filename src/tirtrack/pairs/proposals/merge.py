@@ -96,16 +96,17 @@ def _rank(item: tuple[Proposal, str]) -> float:
 
 
 def _without_duplicates(ranked: Sequence[tuple[Proposal, str]]) -> Merged:
-    kept: list[tuple[Proposal, str]] = []
+    boxes = boxes_of([proposal for proposal, _ in ranked])
+    repeats = iou_matrix(boxes, boxes) > DUPLICATE_IOU
+    kept: list[int] = []
     rejected: list[Rejection] = []
-    for proposal, label in ranked:
-        others = boxes_of([other for other, _ in kept])
-        if kept and iou_matrix(proposal.box.array()[None], others).max() > DUPLICATE_IOU:
+    for index, (proposal, _) in enumerate(ranked):
+        if repeats[index, kept].any():
             rejected.append(Rejection(proposal.box, RejectionReason.DUPLICATE))
         else:
-            kept.append((proposal, label))
-    proposals = tuple(proposal for proposal, _ in kept)
-    return Merged(proposals, tuple(label for _, label in kept), tuple(rejected))
+            kept.append(index)
+    proposals = tuple(ranked[index][0] for index in kept)
+    return Merged(proposals, tuple(ranked[index][1] for index in kept), tuple(rejected))
 
 
 def balance(merged: Merged, count: int = MAX_BALANCED, others: int = MAX_OTHERS) -> Merged:

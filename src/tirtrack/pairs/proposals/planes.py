@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,15 +24,18 @@ def halve(plane: Plane) -> Plane:
 
 def neighbourhood(plane: Plane) -> Plane:
     """``[H,W]``: the mean of the 3x3 pixels around each, borders repeated."""
-    padded = np.pad(plane, 1, mode="edge")
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    mean: Plane = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) * np.float32(1 / 9)
+    padded = _padded(plane)
+    rows = padded[:-2] + padded[1:-1]
+    rows += padded[2:]
+    mean = rows[:, :-2] + rows[:, 1:-1]
+    mean += rows[:, 2:]
+    mean *= np.float32(1 / 9)
     return mean
 
 
 def highest(plane: Plane) -> Plane:
     """``[H,W]``: the maximum of the 3x3 pixels around each."""
-    padded = np.pad(plane, 1, mode="edge")
+    padded = _padded(plane)
     rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
     return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
 
@@ -39,12 +45,37 @@ def lowest(plane: Plane) -> Plane:
     return -highest(-plane)
 
 
+def _padded(plane: Plane) -> Plane:
+    """``[H+2,W+2]``: borders repeated once (``np.pad`` takes longer than what it is needed for)."""
+    padded = np.empty((plane.shape[0] + 2, plane.shape[1] + 2), plane.dtype)
+    padded[1:-1, 1:-1] = plane
+    padded[0, 1:-1], padded[-1, 1:-1] = plane[0], plane[-1]
+    padded[:, 0], padded[:, -1] = padded[:, 1], padded[:, -2]
+    return padded
+
+
 def integral(plane: Plane) -> NDArray[np.float64]:
     """``[H+1,W+1]``: sums over everything above and left of each corner."""
     table = np.zeros((plane.shape[0] + 1, plane.shape[1] + 1))
-    np.cumsum(plane, axis=0, dtype=np.float64, out=table[1:, 1:])
-    np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
-    return table
+    table[1:, 1:] = plane
+    return _summed(table)
+
+
+def integral_with_squares(plane: Plane) -> NDArray[np.complex128]:
+    """``[H+1,W+1]``: sums of a plane as real parts and of its squares as imaginary parts, which
+    takes half the time of two :func:`integral`.
+    """
+    table = np.zeros((plane.shape[0] + 1, plane.shape[1] + 1), np.complex128)
+    table.real[1:, 1:] = plane
+    table.imag[1:, 1:] = plane * plane
+    return _summed(table)
+
+
+def _summed(table: NDArray[Any]) -> NDArray[Any]:
+    """Sums in place; down the columns row by row, as ``np.cumsum`` there takes twice as long."""
+    for above, row in pairwise(table):
+        row += above
+    return np.cumsum(table, axis=1, out=table)
 
 
 def extent_sums(

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from tirtrack.pairs.proposals.change import Change
-from tirtrack.pairs.proposals.planes import Plane, integral
+from tirtrack.pairs.proposals.planes import Plane, integral, integral_with_squares
 from tirtrack.pairs.proposals.saliency import mean_in
 
 RING = 0.35
@@ -62,9 +62,9 @@ class Picture:
     factor: int
 
     @cached_property
-    def tables(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Integrals of each plane and of its square, flat."""
-        return [(integral(one).ravel(), integral(one * one).ravel()) for one in self.planes]
+    def tables(self) -> list[np.ndarray]:
+        """Integrals of each plane and, as imaginary parts, of its squares, flat."""
+        return [integral_with_squares(one).ravel() for one in self.planes]
 
     @cached_property
     def change_table(self) -> np.ndarray:
@@ -100,8 +100,9 @@ def measures(picture: Picture, boxes: np.ndarray, fill: np.ndarray) -> np.ndarra
     )
     total = np.zeros((3, len(boxes)))
     energy = np.zeros((2, 4, len(boxes)))
-    for table, squared in picture.tables:
-        first, second = extents.sums(table), extents.sums(squared)
+    for table in picture.tables:
+        sums = extents.sums(table)
+        first, second = sums.real, sums.imag
         inside, around = first[0] / counts[0], _ring(first, counts)
         squares, squares_around = second[0] / counts[0], _ring(second, counts)
         total[0] += (inside - around) ** 2
@@ -188,8 +189,8 @@ class _Extents:
         height, width = shape_hw
         low = np.rint(boxes[..., :2])
         high = np.rint(boxes[..., :2] + boxes[..., 2:])
-        x1, x2 = (np.clip(one[..., 0], 0, width).astype(np.int32) for one in (low, high))
-        y1, y2 = (np.clip(one[..., 1], 0, height).astype(np.int32) for one in (low, high))
+        x1, x2 = (np.clip(one[..., 0], 0, width).astype(np.intp) for one in (low, high))
+        y1, y2 = (np.clip(one[..., 1], 0, height).astype(np.intp) for one in (low, high))
         self.counts = np.maximum((x2 - x1) * (y2 - y1), 1)
         row = width + 1
         self._corners = (y2 * row + x2, y1 * row + x2, y2 * row + x1, y1 * row + x1)

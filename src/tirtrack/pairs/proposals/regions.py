@@ -30,6 +30,7 @@ from scipy import ndimage
 
 from tirtrack.boxes import Box, suppress_overlapping
 from tirtrack.pairs.proposals.change import change
+from tirtrack.pairs.proposals.connected_parts import parts_above
 from tirtrack.pairs.proposals.each_modality import EachModality
 from tirtrack.pairs.proposals.planes import Plane, halve, neighbourhood
 from tirtrack.pairs.proposals.region_measures import Picture, log_odds
@@ -145,9 +146,9 @@ def candidates(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
     found: list[np.ndarray] = []
     if picture.change is not None:
         fine, joined = picture.change.fine, halve(picture.change.fine)
-        found.append(_parts_above(fine, FINE_LADDER))
-        found.append(_parts_above(joined, FINE_LADDER) * _scale(1))
-        found.append(_parts_above(halve(picture.change.coarse), COARSE_LADDER) * _scale(1))
+        found.append(_parts([(fine, FINE_LADDER)]))
+        coarse = halve(picture.change.coarse)
+        found.append(_parts([(joined, FINE_LADDER), (coarse, COARSE_LADDER)]) * _scale(1))
     current = list(picture.planes)
     for level in range(LEVELS):
         smaller = [halve(plane) for plane in current]
@@ -157,33 +158,16 @@ def candidates(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
         maps = [(signed, SIGNED_LADDER), (-signed, SIGNED_LADDER)]
         if level > 0:  # at full size contrast is mostly noise
             maps.append((contrast(current, smaller), CONTRAST_LADDER))
-        found += [_parts_above(plane, ladder) * _scale(level) for plane, ladder in maps]
+        found.append(_parts(maps) * _scale(level))
         current = smaller
     return _usable(np.concatenate([np.zeros((0, 5)), *found]), picture)
 
 
-def _parts_above(plane: Plane, ladder: np.ndarray) -> np.ndarray:
-    """``[n,5]`` xywh and fill of the connected parts above each threshold."""
-    found = [np.zeros((0, 5))]
-    for threshold in ladder:
-        above = plane > threshold
-        labels, count = ndimage.label(above)
-        if count == 0:
-            break
-        places = np.flatnonzero(above)
-        which = labels.ravel()[places] - 1
-        rows, columns = np.divmod(places, plane.shape[1])
-        area = np.bincount(which, minlength=count)
-        low, high = np.empty((2, count)), np.empty((2, count))
-        low[1, which[::-1]], high[1, which] = rows[::-1], rows  # the last one written stays
-        order = np.argsort(columns.astype(np.uint16), kind="stable")
-        which, columns = which[order], columns[order]
-        low[0, which[::-1]], high[0, which] = columns[::-1], columns
-        sides = high - low + 1
-        good = (sides.min(axis=0) >= MIN_PX) & (area >= MIN_AREA_PX)
-        rows5 = np.concatenate([low, sides, (area / sides.prod(axis=0))[None]])
-        found.append(rows5[:, good].T)
-    return np.concatenate(found)
+def _parts(maps: Sequence[tuple[Plane, np.ndarray]]) -> np.ndarray:
+    """``[n,5]`` xywh and fill of the parts above each threshold, without mere specks."""
+    rows, area = parts_above(maps)
+    good = (rows[:, 2:4].min(axis=1) >= MIN_PX) & (area >= MIN_AREA_PX)
+    return rows[good]
 
 
 def _usable(rows: np.ndarray, picture: Picture) -> tuple[np.ndarray, np.ndarray]:

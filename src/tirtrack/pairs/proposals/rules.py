@@ -140,8 +140,10 @@ class Screen:
             return wrong
         if self._valid is not None and masked_share(self._valid, box) > MAX_MASKED:
             return RejectionReason.NO_MEASUREMENT
-        most = max(region_std(levels, box) for levels in self._levels)
-        return RejectionReason.CONSTANT if most < 255 * self._limits.min_std else None
+        least = 255 * self._limits.min_std
+        if least and max(region_std(levels, box) for levels in self._levels) < least:
+            return RejectionReason.CONSTANT
+        return None
 
     def sort(
         self, proposals: Iterable[Proposal], rejected: Iterable[Rejection] = ()

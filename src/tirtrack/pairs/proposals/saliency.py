@@ -26,6 +26,7 @@ import numpy as np
 from scipy import ndimage
 
 from tirtrack.boxes import Box, suppress_overlapping
+from tirtrack.pairs.proposals.connected_parts import parts_above
 from tirtrack.pairs.proposals.each_modality import EachModality
 from tirtrack.pairs.proposals.motion import motion_plane
 from tirtrack.pairs.proposals.planes import (
@@ -264,25 +265,10 @@ def _doubled(half: Plane, like: Plane) -> Plane:
 
 def silhouettes(plane: Plane, ladder: np.ndarray, least: int) -> np.ndarray:
     """``[n,5]`` xywh and fill of the connected parts above each threshold."""
-    found = []
-    for threshold in ladder:
-        labels, count = ndimage.label(plane > threshold)
-        if count == 0:
-            break
-        area = np.bincount(labels.ravel())[1:]
-        boxes = np.array(
-            [
-                (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-                for rows, columns in ndimage.find_objects(labels)
-            ],
-            dtype=np.float64,
-        )
-        sides = boxes[:, 2:]
-        good = (sides.min(axis=1) >= 2) & (sides.max(axis=1) >= least) & (area >= 4)
-        good &= sides.max(axis=1) <= MAX_SILHOUETTE_PX
-        fill = area[good] / sides[good].prod(axis=1)
-        found.append(np.column_stack([boxes[good], fill]))
-    return np.concatenate(found) if found else np.zeros((0, 5))
+    rows, area = parts_above([(plane, ladder)])
+    shorter, longer = rows[:, 2:4].min(axis=1), rows[:, 2:4].max(axis=1)
+    good = (shorter >= 2) & (longer >= least) & (longer <= MAX_SILHOUETTE_PX) & (area >= 4)
+    return rows[good]
 
 
 def peak_silhouettes(plane: Plane) -> np.ndarray:
