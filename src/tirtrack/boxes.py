@@ -23,6 +23,7 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 
 MIN_INIT_SIDE = 1.0
 MIN_INIT_INSIDE = 0.25
+SUPPRESSED_AT_ONCE = 16  # boxes whose overlaps are computed in one go
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,13 @@ def suppress_overlapping(
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     kept: list[int] = []
     while len(order) and (count is None or len(kept) < count):
-        best, order = order[0], order[1:]
-        kept.append(int(best))
-        order = order[iou(boxes[order], boxes[best]) <= max_iou]
-    return np.array(kept, dtype=np.int64)
+        head = order[:SUPPRESSED_AT_ONCE]
+        is_apart = iou_matrix(boxes[head], boxes[order]) <= max_iou
+        stays = np.ones(len(order), bool)
+        for place, best in enumerate(head):
+            if stays[place]:
+                kept.append(int(best))
+                stays &= is_apart[place]
+        stays[: len(head)] = False
+        order = order[stays]
+    return np.array(kept[:count], dtype=np.int64)

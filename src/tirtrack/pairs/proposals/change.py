@@ -66,7 +66,10 @@ def change(
         off = np.abs(plane[few] - laid[0][place][few])
         noise = max(1.4826 * float(np.median(off)), MIN_NOISE_LEVELS)
         beyond = plane - np.clip(plane, low, high)
-        beyond /= np.sqrt(_slope_squared(middle) * np.float32(EDGE_TOLERANCE**2) + noise**2)
+        spread = _slope_squared(middle)
+        spread *= np.float32(EDGE_TOLERANCE**2)
+        spread += noise**2
+        beyond /= np.sqrt(spread, out=spread)
         fine += neighbourhood(beyond) ** 2
         coarse += ndimage.uniform_filter(beyond, COARSE_PX) ** 2
     return Change(3 * np.sqrt(fine), COARSE_PX * np.sqrt(coarse))
@@ -87,7 +90,8 @@ def _slope_squared(plane: Plane) -> Plane:
     slope = np.zeros_like(plane)
     slope[:, 1:-1] = (plane[:, 2:] - plane[:, :-2]) ** 2
     slope[1:-1] += (plane[2:] - plane[:-2]) ** 2
-    return np.asarray(slope * np.float32(0.25))
+    slope *= np.float32(0.25)
+    return slope
 
 
 # --- alignment -----------------------------------------------------------------------------------
@@ -136,7 +140,10 @@ def _resampled(plane: np.ndarray, moved: np.ndarray, factor: int = 1) -> np.ndar
         share = (at - low).astype(np.float32)
         share = share[None, :] if axis == 1 else share[:, None]
         first, second = plane.take(low, axis), plane.take(np.minimum(low + 1, length - 1), axis)
-        plane = first + share * (second - first)
+        second -= first
+        second *= share
+        second += first
+        plane = second
     return plane
 
 

@@ -7,6 +7,7 @@ pixels: many thresholds of many planes are labelled at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -35,7 +36,7 @@ def parts_above(maps: Sequence[tuple[Plane, np.ndarray]]) -> tuple[np.ndarray, n
     pages = iter(above)
     for plane, ladder in maps:
         for threshold in ladder:
-            np.greater(plane, threshold, out=next(pages)[:, :width])
+            np.greater(plane, _as_level(threshold, plane), out=next(pages)[:, :width])
     start, stop = _runs(above.ravel())
     row, column = np.divmod(start, line)
     count, part = _joined(start, stop, line, is_first=row % height == 0)
@@ -48,6 +49,14 @@ def parts_above(maps: Sequence[tuple[Plane, np.ndarray]]) -> tuple[np.ndarray, n
     np.maximum.at(high[1], part, row + 1)
     sides = high - low
     return np.concatenate([low, sides, (area / sides.prod(axis=0))[None]]).T, area
+
+
+def _as_level(threshold: float, plane: Plane) -> np.floating[Any]:
+    """The largest level of the plane's type at or below a threshold: the same pixels lie above it,
+    and numbers of one type compare in a third of the time.
+    """
+    level = plane.dtype.type(threshold)
+    return np.nextafter(level, -np.inf, dtype=plane.dtype) if level > threshold else level
 
 
 def _runs(above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
