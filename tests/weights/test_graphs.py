@@ -92,6 +92,20 @@ def test_batch_of_another_shape_is_refused(engine, shape):
         engine(np.zeros(shape, np.float32))
 
 
+def test_backbone_and_head_are_exported_once_for_all_graphs(monkeypatch):
+    exported = []
+    export = torch.onnx.export
+
+    def counted(module, *given, **options):
+        exported.append(sum(parameter.numel() for parameter in module.parameters()))
+        return export(module, *given, **options)
+
+    monkeypatch.setattr(torch.onnx, "export", counted)
+    made = graphs.graphs_of_network(small(seed=3))
+    assert list(made.by_name) == ["features", "search", "search_grey", "head"]
+    assert sum(numbers > 0 for numbers in exported) == 2
+
+
 def test_second_use_comes_from_the_cache_and_needs_no_torch(file, cache):
     first = graphs.graphs_of_file(file)
     code = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,9 +28,9 @@ _MAP_AXES = {0: "batch", 2: "height", 3: "width"}
 
 
 class _NetworkPart(nn.Module):
-    """A function of tensors as a module, with the network whose weights it uses."""
+    """A function of tensors as a module, with the network whose weights it uses, if any."""
 
-    def __init__(self, network: nn.Module, function: Callable[..., Any]) -> None:
+    def __init__(self, network: nn.Module | None, function: Callable[..., Any]) -> None:
         super().__init__()
         self.network = network  # registered, so that its weights are exported as weights
         self.function = function
@@ -49,19 +50,27 @@ class GraphPart:
         example: fixed random input of each name, in the order of the module's arguments.
         outputs: names of the outputs.
         free_axes: names of the axes that may have any length, by input or output and place.
+        pieces: parts whose graphs, each taking the output of the one before, are joined to this
+            graph; empty: the module is exported. Exports take most of the time, and one piece
+            serves several graphs.
     """
 
     module: nn.Module
     example: Mapping[str, np.ndarray]
     outputs: Sequence[str]
     free_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    pieces: Sequence[GraphPart] = ()
 
     def answer(self) -> list[np.ndarray]:
         """Torch's outputs for the example."""
         return run_torch(self.module, *self.example.values())
 
-    def exported(self) -> bytes:
-        """The ONNX graph."""
+    @cached_property
+    def graph(self) -> bytes:
+        """The ONNX graph, made at first use."""
+        return _joined([piece.graph for piece in self.pieces]) if self.pieces else self._exported()
+
+    def _exported(self) -> bytes:
         with TemporaryDirectory() as folder, warnings.catch_warnings():
             # The TorchScript exporter is deprecated; the new one needs another package and is 20
             # times slower for the same graph. Its tracer warns of Python numbers, which are
@@ -118,33 +127,75 @@ def run_torch(module: nn.Module, *inputs: np.ndarray) -> list[np.ndarray]:
     return [one.numpy() for one in (out if isinstance(out, tuple) else (out,))]
 
 
+def _joined(graphs: Sequence[bytes]) -> bytes:
+    """One graph of several; each has one output, which is an input of the next."""
+    import onnx
+    from onnx import compose
+
+    # Two graphs may have inner names in common.
+    models = [
+        compose.add_prefix(
+            onnx.load_from_string(graph), f"{place}/", rename_inputs=False, rename_outputs=False
+        )
+        for place, graph in enumerate(graphs)
+    ]
+    whole = models[0]
+    for model in models[1:]:
+        (passed,) = (output.name for output in whole.graph.output)
+        whole = compose.merge_models(whole, model, io_map=[(passed, passed)])
+    content: bytes = whole.SerializeToString()
+    return content
+
+
 def _siamese_parts(network: SiameseNetwork) -> dict[str, GraphPart]:
-    def features(patches: Tensor) -> Tensor:  # [B,D,D,3]
-        return network.backbone(network.from_levels(patches.permute(0, 3, 1, 2)))
+    def planes(patches: Tensor) -> Tensor:  # [B,D,D,3] to [B,3,D,D]
+        return patches.permute(0, 3, 1, 2)
+
+    def planes_grey(patch: Tensor) -> Tensor:  # [D,D] to [1,3,D,D]
+        return patch[None, None].expand(1, 3, *patch.shape)
+
+    def features(planes: Tensor) -> Tensor:  # [B,3,D,D]
+        return network.backbone(network.from_levels(planes))
 
     def search(template: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:  # [D,D,3]
-        return network.head(template, features(patch[None]))
+        return network.head(template, features(planes(patch[None])))
 
     def search_grey(template: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:  # [D,D]
-        three = patch[None, None].expand(1, 3, *patch.shape)
-        return network.head(template, network.backbone(network.from_levels(three)))
+        return network.head(template, features(planes_grey(patch)))
 
     patch, grey = _levels(network.test_side, 3), _levels(network.test_side)
     corner = patch[: network.reference_side, : network.reference_side]
-    backbone = _NetworkPart(network, features)
+    both = np.stack([patch, patch[::-1]])
+    backbone = _NetworkPart(network, lambda patches: features(planes(patches)))
     template, searched = (run_torch(backbone, one[None])[0] for one in (corner, patch))
-    both = {"patches": np.stack([patch, patch[::-1]])}
+
+    free = dict.fromkeys(["planes", "features"], _MAP_AXES)
+    from_planes = GraphPart(
+        _NetworkPart(network, features), {"planes": both.transpose(0, 3, 1, 2)}, ["features"], free
+    )
+    head = GraphPart(
+        _NetworkPart(network, network.head),
+        {"template": template, "features": searched},
+        ["logits", "ltrb"],
+    )
+
+    def to_planes(function: Callable[..., Tensor], **example: np.ndarray) -> GraphPart:
+        return GraphPart(_NetworkPart(None, function), example, ["planes"])
+
+    def whole(function: Callable[..., Any], first: GraphPart) -> GraphPart:
+        example = {"template": template, **first.example}
+        pieces = [first, from_planes, head]
+        return GraphPart(_NetworkPart(network, function), example, head.outputs, pieces=pieces)
+
     sides = {"patches": {0: "batch", 1: "height", 2: "width"}}
-
-    def part(function: Callable[..., Any], **inputs: np.ndarray) -> GraphPart:
-        module = _NetworkPart(network, function)
-        return GraphPart(module, {"template": template, **inputs}, ["logits", "ltrb"])
-
+    batch = GraphPart(_NetworkPart(None, planes), {"patches": both}, ["planes"], sides)
     return {
-        "features": GraphPart(backbone, both, ["features"], sides),
-        "search": part(search, patch=patch),
-        "search_grey": part(search_grey, patch=grey),
-        "head": part(network.head, features=searched),
+        "features": GraphPart(
+            backbone, {"patches": both}, ["features"], pieces=[batch, from_planes]
+        ),
+        "search": whole(search, to_planes(lambda patch: planes(patch[None]), patch=patch)),
+        "search_grey": whole(search_grey, to_planes(planes_grey, patch=grey)),
+        "head": head,
     }
 
 

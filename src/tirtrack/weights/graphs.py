@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3  # raised when the graphs of the same weights change
+FORMAT = 4  # raised when the graphs of the same weights change
 _MANIFEST = "graphs.json"
 _BATCH = 16  # patches at once: more is not faster, and takes memory
 # Largest difference from torch, relative to the largest value. Sums of float32 in another order
@@ -237,7 +237,7 @@ def _make(network: nn.Module, weights_hash: str, where: Path | None) -> Graphs:
     network.requires_grad_(requires_grad=False)
     parts = parts_of(network, where)
     check = _stored_check(parts, where)
-    made = {name: part.exported() for name, part in parts.items()}
+    made = {name: part.graph for name, part in parts.items()}
     graphs = Graphs(made, check, weights_hash)
     check_runtime(graphs, "onnx", where)
     try:
