@@ -142,7 +142,7 @@ class Failing:
     """A session of ONNX Runtime that fails in calls."""
 
     def run(self, names, inputs):
-        raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException(
+        raise onnxruntime().capi.onnxruntime_pybind11_state.RuntimeException(
             "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for 9 bytes."
         )
 

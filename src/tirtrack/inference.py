@@ -1,4 +1,4 @@
-"""The inference runtimes, imported so that they stay on this machine.
+"""The inference runtimes, each imported at first use, so that they stay on this machine.
 
 Both report their use over the network unless that is forbidden: onnxruntime from its import on, by
 an environment variable, and with a database in the user's cache folder; OpenVINO as its package is
@@ -21,15 +21,18 @@ from tirtrack.errors import EngineError, RequestError
 NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
 _OPENVINO_CONVERSION = "openvino.tools.ovc"
 
-_added = {name: value for name, value in NO_TELEMETRY.items() if name not in os.environ}
-os.environ.update(_added)
-try:
-    import onnxruntime
-finally:
-    for _name in _added:
-        del os.environ[_name]
 
-__all__ = ["NO_TELEMETRY", "has_openvino", "onnxruntime", "openvino"]
+@lru_cache
+def onnxruntime() -> Any:
+    """The package of ONNX Runtime, imported at first use: who runs OpenVINO does not need it."""
+    added = {name: value for name, value in NO_TELEMETRY.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        import onnxruntime
+    finally:
+        for name in added:
+            del os.environ[name]
+    return onnxruntime
 
 
 def has_openvino() -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -13,7 +15,6 @@ from tirtrack.devices import checked_device
 from tirtrack.errors import RecipeError, RequestError, WeightsError, did_you_mean
 from tirtrack.files import sha256
 from tirtrack.thermal import NormaliserSettings, normaliser
-from tirtrack.trackers import atom_presets, dimp_presets, joint_presets, presets
 from tirtrack.trackers.base import Engine, Origin, Tracker
 from tirtrack.trackers.calibration import family_calibration
 from tirtrack.trackers.presets import with_overrides
@@ -64,13 +65,20 @@ class _Parts:
 
 @dataclass(frozen=True)
 class _Family:
-    """How to load a family of trackers: its presets by (name, architecture), its tracker, and the
-    engines that run it, the default of the CPU first.
+    """How to load a family of trackers: the module with its presets, its tracker, and the engines
+    that run it, the default of the CPU first.
     """
 
-    preset: Callable[[str, str], BaseModel]
+    presets: str
     make: Callable[[_Parts], Tracker]
     engines: tuple[EngineName, ...]
+
+    def preset(self, name: str, architecture: str) -> BaseModel:
+        """A preset; the module is imported here, since those of other families take long."""
+        settings: BaseModel = import_module(f"tirtrack.trackers.{self.presets}").preset(
+            name, architecture
+        )
+        return settings
 
 
 def load(
@@ -258,10 +266,11 @@ def _online(parts: _Parts, kind: Callable[..., Tracker]) -> Tracker:
 
 def _joint(parts: _Parts) -> Tracker:
     from tirtrack.trackers.joint_encoder import JointEngine, JointTracker
+    from tirtrack.trackers.joint_presets import PROBABILITY
 
     device = checked_device(parts.device)
     network: Any = store.network_of(store.read(parts.path))
-    calibration = _fitting(parts, PeakCalibration) or joint_presets.PROBABILITY
+    calibration = _fitting(parts, PeakCalibration) or PROBABILITY
     return parts.tracker(JointTracker, JointEngine(network.to(device)), calibration)
 
 
@@ -281,17 +290,18 @@ def _fitting(parts: _Parts, kind: type[Numbers]) -> Numbers | None:
     )
 
 
-_SIAMESE = _Family(presets.preset, _siamese, ENGINES)
-_DIMP = _Family(dimp_presets.preset, _dimp, ("torch", "onnx", "openvino"))
-_ATOM = _Family(atom_presets.preset, _atom, ("torch", "onnx", "openvino"))
-_JOINT = _Family(joint_presets.preset, _joint, ("torch",))
-# architecture -> family; every other one is Siamese
+_SIAMESE = _Family("presets", _siamese, ENGINES)
+_DIMP = _Family("dimp_presets", _dimp, ("torch", "onnx", "openvino"))
+_ATOM = _Family("atom_presets", _atom, ("torch", "onnx", "openvino"))
+_JOINT = _Family("joint_presets", _joint, ("torch",))
+# first letters of an architecture -> family; every other one is Siamese
 _FAMILIES = {
-    **dict.fromkeys(dimp_presets.networks(), _DIMP),
-    "atom18": _ATOM,
-    "joint-lite": _JOINT,
+    **dict.fromkeys(("dimp", "prdimp", "superdimp"), _DIMP),
+    "atom": _ATOM,
+    "joint": _JOINT,
 }
 
 
 def _family_of(architecture: str) -> _Family:
-    return _FAMILIES.get(architecture.removesuffix("-tiny"), _SIAMESE)
+    (letters,) = re.findall("^[a-z]*", architecture)
+    return _FAMILIES.get(letters, _SIAMESE)

@@ -26,7 +26,7 @@ import numpy as np
 
 from tirtrack import files
 from tirtrack.errors import StorageError, WeightsError
-from tirtrack.inference import has_openvino
+from tirtrack.inference import has_openvino, onnxruntime
 from tirtrack.weights.graphs import Graphs, graph_folder
 from tirtrack.weights.runtimes import INT8_ENGINES, Int8Name, processor, runtime_of, runtime_version
 
@@ -216,6 +216,7 @@ def _inputs(name: str, template: np.ndarray, patch: np.ndarray) -> dict[str, np.
 
 
 def _quantised(graph: bytes, inputs: Sequence[Mapping[str, np.ndarray]]) -> bytes:
+    onnxruntime()  # before its parts, so that it stays on this machine
     import onnx
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import create_calibrator

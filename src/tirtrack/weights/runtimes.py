@@ -41,13 +41,10 @@ their own. Several threads may call it at the same time.
 """
 
 _OUT_OF_MEMORY = re.compile("bad.?alloc|out of memory|(cannot|failed to) allocate", re.IGNORECASE)
-# Its errors have no common base. Those of wrong inputs (InvalidArgument) are the caller's.
-_ONNX_FAULTS = tuple(
-    getattr(onnxruntime.capi.onnxruntime_pybind11_state, name)
-    for name in (
-        *("EPFail", "EngineError", "Fail", "InvalidGraph", "InvalidProtobuf", "NotImplemented"),
-        "RuntimeException",
-    )
+# ONNX Runtime's have no common base. Those of wrong inputs (InvalidArgument) are the caller's.
+_ONNX_FAULTS = (
+    *("EPFail", "EngineError", "Fail", "InvalidGraph", "InvalidProtobuf", "NotImplemented"),
+    "RuntimeException",
 )
 PROCESSORS = Path("/proc/cpuinfo")
 _DIGEST = 32  # bytes of a SHA-256
@@ -99,20 +96,21 @@ def runtime_version(runtime: Runtime) -> str:
     return metadata.version(_PACKAGES[runtime])
 
 
-def session(graph: bytes, *, threads: int) -> onnxruntime.InferenceSession:
+def session(graph: bytes, *, threads: int) -> Any:
     """A session with its own thread pool and all of ONNX Runtime's optimisations.
 
     One thread is the default everywhere above: the networks are so small that a second one saves
     little, work on many sequences has a process for each, and the thread count can change the last
     bits of a sum.
     """
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Threads that spin while they wait keep the cores from those of torch and of the crops.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def processor() -> str:
@@ -206,6 +204,15 @@ def _core() -> Any:
     return openvino().Core()
 
 
+def _faults_of(runtime: Runtime) -> tuple[type[Exception], ...]:
+    """The errors by which a runtime says that it cannot run a graph."""
+    common = (RuntimeError, MemoryError)
+    if runtime != "onnx":
+        return common
+    known = onnxruntime().capi.onnxruntime_pybind11_state
+    return (*common, *(getattr(known, name) for name in _ONNX_FAULTS))
+
+
 @contextmanager
 def _as_run_errors(runtime: Runtime) -> Iterator[None]:
     """Faults of a runtime as an error of one sentence."""
@@ -213,7 +220,7 @@ def _as_run_errors(runtime: Runtime) -> Iterator[None]:
         yield
     except EngineError:
         raise
-    except (RuntimeError, MemoryError, *_ONNX_FAULTS) as error:
+    except _faults_of(runtime) as error:
         package, other = _PACKAGES[runtime], "torch" if runtime == REFERENCE else REFERENCE
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
             raise EngineMemoryError(

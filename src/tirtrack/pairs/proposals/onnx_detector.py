@@ -67,7 +67,7 @@ class OnnxDetector:
         if not self.path.is_file():
             raise WeightsError("there is no such file", path, "name the ONNX file of a detector")
         try:
-            self._session = onnxruntime.InferenceSession(
+            self._session = onnxruntime().InferenceSession(
                 str(path), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises classes without a common base
