@@ -22,6 +22,7 @@ from tirtrack.evaluation.score_files import read_runs
 from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.report.build import build_report
 from tirtrack.report.verdict import sequence_differences
+from tirtrack.stored import write_stored
 
 
 @pytest.fixture
@@ -151,3 +152,112 @@ def test_a_run_counts_by_the_frames_that_it_tracked():
     assert accuracy.weights.tolist() == [70]
     robustness = averaged(compared.trackers, compared.score("vot_robustness"))
     assert robustness.values.tolist() == pytest.approx([(60 + 80) / 160])
+
+
+def one_sequence(protocol: str, truth: np.ndarray) -> LabelledDataset:
+    facts = FrameFacts(size_wh=(100, 80))
+    return LabelledDataset(
+        "world", (LabelledSequence("s", truth, 1, lambda: iter(()), facts=facts),), protocol
+    )
+
+
+def restarted(truth: np.ndarray, *failures: int) -> SequenceRun:
+    """A run on the target that fails in some rows, and begins again 5 rows later."""
+    statuses = np.full(len(truth), "tracking", dtype="U9")
+    statuses[0] = "started"
+    for row in failures:
+        statuses[row : row + 6] = ["failed", *["skipped"] * 4, "started"]
+    unknown = np.full(len(truth), np.nan)
+    return SequenceRun(truth, unknown, statuses, unknown)
+
+
+def test_expected_overlap_is_read_from_the_pieces_of_all_runs():
+    """The first run is whole, the second fails twice, each time after 150 frames.
+
+    At length j from 150 on three pieces count, of which two are right in 149 of j frames.
+    """
+    truth = np.array([[12.0, 12.0, 20.0, 20.0]] * 400)
+    runs = [
+        Runs("one", {"s": restarted(truth)}),
+        Runs("one.run2", {"s": restarted(truth, 150, 305)}, {"run_of": "one", "run": 2}),
+    ]
+    world = one_sequence("vot-supervised", truth)
+    (found,) = score_runs(runs, world, get("vot-supervised")).runs
+    curve = [1.0 if j < 150 else (1 + 2 * 149 / j) / 3 for j in range(100, 357)]
+    assert found.means["eao"] == pytest.approx(np.mean(curve))
+    assert found.deviations["eao"] is None  # no piece of the second run alone is long enough
+    assert found.means["failures"] == 1.0
+    assert found.means["vot_reliability"] == pytest.approx(np.exp(-30 * 1.0 / 400))
+    (legacy,) = score_runs(runs, world, get("vot-supervised-legacy")).runs
+    assert legacy.means["lost_number"] == 1.0  # of a run, not of both
+    assert legacy.means["legacy_robustness"] == pytest.approx(100 * 2 / 800)
+
+
+def test_expected_overlap_of_anchors_is_read_from_all_runs():
+    """Of 40 frames the first run keeps 20 and all, the second 10 and 10; beyond its end a run that
+    failed counts with its sum over the length less 1, one that did not fail no more.
+    """
+    truth = np.array([[12.0, 12.0, 20.0, 20.0]] * 40)
+
+    def kept(frames: int) -> SequenceRun:
+        return SequenceRun.of_boxes(np.concatenate([truth[:frames], truth[frames:] + 60]))
+
+    runs = [
+        Runs("one", {"s": kept(20), "s.start2": kept(40)}),
+        Runs("one.run2", {"s": kept(10), "s.start2": kept(10)}, {"run_of": "one", "run": 2}),
+    ]
+    world = one_sequence("vot-multistart", truth)
+    (found,) = score_runs(runs, world, get("vot-multistart")).runs
+    beyond = np.mean([1 / (j - 1) for j in range(115, 755)])
+    assert found.means["eao"] == pytest.approx((19 + 9 + 9) / 3 * beyond)
+    assert found.means["vot_accuracy"] == pytest.approx((19 + 39 + 9 + 9) / (20 + 40 + 10 + 10))
+
+
+def test_the_quality_of_a_score_is_that_of_the_frames_of_all_runs(tmp_path):
+    """Each run alone puts its right frame above its wrong one; of all four pairs one is not so."""
+    truth = np.array([[12.0, 12.0, 20.0, 20.0]] * 3)
+    boxes = np.array([*truth[:2], truth[2] + 60])
+    statuses, unknown = np.full(3, "tracking"), np.full(3, np.nan)
+    runs = [
+        Runs("one", {"s": SequenceRun(boxes, np.array([1.0, 0.9, 0.8]), statuses, unknown)}),
+        Runs(
+            "one.run2",
+            {"s": SequenceRun(boxes, np.array([1.0, 0.3, 0.2]), statuses, unknown)},
+            {"run_of": "one", "run": 2},
+        ),
+    ]
+    found = score_runs(runs, one_sequence("lsotb-tir", truth), get("lsotb-tir"))
+    assert [one.score_quality.roc_auc for one in found.trackers] == [1.0, 1.0]
+    pooled = found.score_quality("one")
+    assert (pooled.frames, pooled.correct, pooled.roc_auc) == (4, 2, 0.75)
+    assert [(one.score, one.correct) for one in pooled.reliability] == [
+        (0.2, 0.0), (0.3, 1.0), (0.8, 0.0), (0.9, 1.0),
+    ]  # fmt: skip
+    write_stored(tmp_path / "e" / "result.json", found)
+    page = build_report([tmp_path / "e"], tmp_path / "page.html").read_text()
+    table = page[page.index("What each tracker") :]
+    assert re.search(r'<td data-value="4">4</td><td data-value="0.75">0.750</td>', table)
+
+
+def test_a_score_that_is_no_mean_is_read_from_the_sequences_that_all_runs_have(world):
+    """Over sequences of which a run lacks one, F is that of the others, not the mean of theirs."""
+    protocol = get("pytracking-prf")
+    annotated = {one.name: one.annotation for one in world.sequences[:3]}
+
+    def run(number: int, names: list[str]) -> Runs:
+        tracks = {
+            name: SequenceRun(
+                boxes + np.array([number * k, 0, 0, 0]), np.linspace(1, 0.1 * (k + 1), len(boxes)),
+                np.full(len(boxes), "tracking"), np.full(len(boxes), np.nan),
+            )
+            for k, (name, boxes) in enumerate(annotated.items()) if name in names
+        }  # fmt: skip
+        return Runs(f"one.run{number}", tracks, {"run_of": "one", "run": number})
+
+    names = list(annotated)
+    kept = replace(world, sequences=world.sequences[:3])
+    compared = score_runs([run(1, names), run(2, names[:2])], kept, protocol, missing="skip")
+    fewer = replace(kept, sequences=kept.sequences[:2])
+    alone = score_runs([run(1, names[:2]), run(2, names[:2])], fewer, protocol)
+    assert compared.runs == alone.runs
+    assert compared.runs[0].means["prf_f"] is not None

@@ -11,13 +11,15 @@ import pytest
 from tracked_worlds import Keeper, walk, write_lsotb
 
 from tirtrack.datasets import open_dataset
-from tirtrack.datasets.sequence import LabelledDataset
+from tirtrack.datasets.frame_facts import FrameFacts
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError, RequestError, RunError
 from tirtrack.evaluation.comparison import Comparison, SequenceResult
 from tirtrack.evaluation.protocols import get
-from tirtrack.evaluation.results import read_track
+from tirtrack.evaluation.results import SequenceRun, read_track
 from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.score_files import score
+from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.evaluation.starts import start_rows, starts_line
 from tirtrack.report.build import build_report
 
@@ -96,6 +98,57 @@ def test_score_of_a_sequence_is_the_mean_over_its_starts_on_their_own_frames(
     assert (a.frames, found.frames, found.starts) == (10, 22, 3)
     assert tracker.score_quality is not None
     assert tracker.score_quality.frames == (9 + 6 + 3) + (11 + 7)
+
+
+def two_starts(protocol: str, lengths: tuple[int, ...]) -> tuple[LabelledDataset, Runs]:
+    """Sequences with runs that are right from the first frame on, and wrong from the second start.
+
+    A later run is scored on its own frames, of which the first box was given.
+    """
+    sequences, tracks = [], {}
+    for number, frames in enumerate(lengths):
+        truth = walk(frames, number)
+        facts = FrameFacts(
+            size_wh=(320, 240), cover=np.full(frames, 8), absent=np.zeros(frames, dtype=bool)
+        )
+        name = f"s{number}"
+        sequences.append(LabelledSequence(name, truth, 1, lambda: iter(()), facts=facts))
+        rest = truth[frames // 2 :]
+        wrong = np.concatenate([rest[:1], rest[1:] + np.array([150, 0, 0, 0])])
+        for start, boxes in ((name, truth), (f"{name}.start2", wrong)):
+            tracks[start] = SequenceRun(
+                boxes, np.linspace(1, 0.5, len(boxes)), np.full(len(boxes), "tracking"),
+                np.full(len(boxes), np.nan),
+            )  # fmt: skip
+    return LabelledDataset("world", tuple(sequences), protocol), Runs("one", tracks)
+
+
+def test_a_protocol_that_counts_frames_counts_those_of_all_starts() -> None:
+    world, runs = two_starts("got10k", (8,))
+    found = score_runs([runs], world, get("got10k"), starts=2).trackers[0]
+    assert found.values["ao"] == pytest.approx(7 / (7 + 3))
+    assert found.curves["ao"][50] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    ["got10k", "gtot-tir", "antiuav410", "antiuav-challenge", "vot-lt", "pytracking-prf", "lasot"],
+)
+def test_scores_of_a_data_set_are_those_of_its_sequences_with_all_starts(protocol: str) -> None:
+    world, runs = two_starts(protocol, (8, 31))
+    compared = score_runs([runs], world, get(protocol), starts=2)
+    found = compared.trackers[0]
+    for one in compared.scores:
+        if one.is_mean:
+            values, weights = found.by_sequence(one.id), found.weights_of(one.id)
+            mean = np.average(list(values.values()), weights=[weights[name] for name in values])
+            assert found.values[one.id] == pytest.approx(mean)
+    short, runs = two_starts(protocol, (8,))
+    found = score_runs([runs], short, get(protocol), starts=2).trackers[0]
+    assert found.values == pytest.approx(found.sequences[0].values)
+    first = Runs("one", {"s0": runs.tracks["s0"]})
+    alone = score_runs([first], short, get(protocol)).trackers[0]
+    assert found.values[compared.primary.id] < alone.values[compared.primary.id]
 
 
 def test_one_start_is_the_evaluation_without_the_option(

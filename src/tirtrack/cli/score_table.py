@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tirtrack.cli.options import rate
-from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, TrackerResult
+from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, Spread, TrackerResult
 from tirtrack.evaluation.statistics import ScoreDifference
-from tirtrack.report.verdict import FEWEST_SEQUENCES, interval, no_means
+from tirtrack.report.verdict import FEWEST_SEQUENCES, interval, no_means, pooled_over_runs
 from tirtrack.source_line import counted
 
 PLAIN_WIDTH = 180  # where the output is no terminal: nothing is cut or wrapped for a screen
@@ -171,7 +171,7 @@ def _speed(one: TrackerResult) -> str:
     return "" if one.fps is None else rate(one.fps)
 
 
-def _quality(one: TrackerResult) -> str:
+def _quality(one: TrackerResult | Spread) -> str:
     quality = one.score_quality
     if quality is None:
         return ""
@@ -180,13 +180,17 @@ def _quality(one: TrackerResult) -> str:
 
 
 def _spreads(comparison: Comparison) -> Table:
-    table = _table(comparison, "mean and standard deviation over runs")
+    table = _table(
+        comparison, "mean and standard deviation over runs", pooled_over_runs(comparison)
+    )
+    has_quality = any(one.score_quality is not None for one in comparison.runs)
     table.add_column("tracker", overflow="fold")
-    for name in ["runs", *_headings(comparison)]:
+    for name in ["runs", *_headings(comparison), *[QUALITY] * has_quality]:
         table.add_column(name, justify="right")
     for one in comparison.runs:
         columns = (_cells(comparison, one.means), _cells(comparison, one.deviations))
         cells = [f"{mean} ± {deviation}" for mean, deviation in zip(*columns, strict=True)]
+        cells += [_quality(one)] * has_quality
         table.add_row(one.tracker, str(one.runs), *cells)
     return table
 

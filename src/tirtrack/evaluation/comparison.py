@@ -162,12 +162,23 @@ class TrackerResult(Stored):
 
 
 class Spread(Stored):
-    """A tracker over runs with other seeds; ``deviations`` are sample ones (n - 1)."""
+    """A tracker over runs with other seeds.
+
+    Attributes:
+        tracker: name of the tracker.
+        runs: number of its runs.
+        means: scores over all runs, by id: the mean over runs, or what the protocol reads from
+            all of them together where a score is no mean over sequences.
+        deviations: sample deviations (n - 1) of the scores of single runs.
+        score_quality: agreement of its score with its overlap, over the frames of all runs;
+            ``None`` where files hold no score, and in files of older versions.
+    """
 
     tracker: str
     runs: int
     means: Mapping[str, Number]
     deviations: Mapping[str, Number]
+    score_quality: ScoreQuality | None = None
 
 
 class MissingRun(Stored):
@@ -215,7 +226,7 @@ class Comparison(Stored):
         created: time of writing, UTC.
         command: command line that reproduces it.
         trackers: results of each tracker and run; those without any are left out.
-        runs: means and deviations of trackers that ran several times.
+        runs: scores and deviations of trackers that ran several times.
         intervals: each tracker's scores with intervals, over all sequences and over each subset
             with five or more; empty in files of older versions.
         differences: differences of each tracker minus each one before it, score by score.
@@ -325,6 +336,13 @@ class Comparison(Stored):
         said = [f"results missing: {', '.join(listed)}{more}"] if listed else []
         said += [f"{counted(self.left_out, 'sequence')} left out"] if self.left_out else []
         return "; ".join(said)
+
+    def score_quality(self, name: str) -> ScoreQuality | None:
+        """How the score of that tracker agrees with its overlap, over all of its runs; over those
+        of the first one in files of older versions.
+        """
+        pooled = next((one.score_quality for one in self.runs if one.tracker == name), None)
+        return pooled or self.runs_of(name)[0].score_quality
 
     def runs_of(self, name: str) -> list[TrackerResult]:
         """All runs of the tracker of that name; one as a rule."""

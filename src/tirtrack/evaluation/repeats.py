@@ -1,6 +1,7 @@
 """Trackers that ran several times with different seeds: how much of a score is chance.
 
-Differences between trackers are differences of their means over runs.
+The runs of a sequence are averaged first; trackers are compared by these averages, sequence by
+sequence. What no average over sequences gives is read from all runs together (:func:`spread`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tirtrack.evaluation.comparison import Spread, TrackerResult
-from tirtrack.evaluation.protocols.base import ScoreDescription
+from tirtrack.evaluation.protocols.base import (
+    EvaluationProtocol,
+    ScoreDescription,
+    SequenceScores,
+)
+from tirtrack.evaluation.score_quality import ScoredFrames, pooled_quality
 from tirtrack.evaluation.statistics import weighted_mean
 
 
@@ -52,44 +58,53 @@ def runs_by_tracker(trackers: Sequence[TrackerResult]) -> dict[str, list[Tracker
     return found
 
 
-def spreads(trackers: Sequence[TrackerResult]) -> tuple[Spread, ...]:
-    """Mean and deviation of the scores of each tracker that ran more than once, over the sequences
-    that all of its runs have.
+@dataclass(frozen=True)
+class ScoredRun:
+    """One run of a tracker: its result, and what several runs are pooled from.
+
+    Attributes:
+        result: the result.
+        scores: scores of each of its sequences, with the measures of their frames.
+        frames: frames by which its own score is judged, by the name of the sequence.
     """
-    found = []
-    for name, runs in runs_by_tracker(trackers).items():
-        if len(runs) < 2:
-            continue
-        shared = [
-            row.name for row in runs[0].sequences if all(one.sequence(row.name) for one in runs)
-        ]
-        if not shared:
-            continue
-        whole = all(len(one.sequences) == len(shared) for one in runs)
-        values = {
-            score: np.array(
-                [one.values[score] if whole else _mean(one, score, shared) for one in runs],
-                dtype=np.float64,
-            )
-            for score in runs[0].values
-        }
-        found.append(
-            Spread(
-                tracker=name,
-                runs=len(runs),
-                means={score: float(column.mean()) for score, column in values.items()},
-                deviations={score: float(column.std(ddof=1)) for score, column in values.items()},
-            )
-        )
-    return tuple(found)
+
+    result: TrackerResult
+    scores: Sequence[SequenceScores]
+    frames: Mapping[str, Sequence[ScoredFrames]]
 
 
-def _mean(run: TrackerResult, score: str, sequences: Sequence[str]) -> float:
-    """Mean of a score over some sequences by their weights; NaN if one of them is unknown."""
-    known, weights = run.by_sequence(score), run.weights_of(score)
-    return weighted_mean(
-        np.array([known.get(name, np.nan) for name in sequences]),
-        np.array([weights[name] for name in sequences]),
+def spread(runs: Sequence[ScoredRun], protocol: EvaluationProtocol) -> Spread | None:
+    """Scores of a tracker over all of its runs, and their deviation from run to run, over the
+    sequences that all runs have; ``None`` for a single run, or without such a sequence.
+
+    The protocol averages the sequences of all runs as if they were those of one, so a score that is
+    read from a curve or from sorted frames (expected average overlap, F) is read once, from the
+    pieces or frames of all runs. The measures of the tracker's own score are of all frames too.
+
+    Args:
+        runs: runs of one tracker.
+        protocol: protocol that scored them.
+    """
+    shared = [one.name for one in runs[0].scores if all(one.name in run.frames for run in runs)]
+    if len(runs) < 2 or not shared:
+        return None
+    by_run = [[one for one in run.scores if one.name in shared] for run in runs]
+    each = [
+        run.result.values if len(scores) == len(run.scores) else protocol.average(scores).values
+        for run, scores in zip(runs, by_run, strict=True)
+    ]
+    deviations = {
+        score.id: np.array([values.get(score.id) for values in each], np.float64).std(ddof=1)
+        for score in protocol.scores
+    }
+    return Spread(
+        tracker=runs[0].result.tracker,
+        runs=len(runs),
+        means=protocol.average([one for scores in by_run for one in scores]).values,
+        deviations={key: float(one) for key, one in deviations.items()},
+        score_quality=pooled_quality(
+            [one for run in runs for name in shared for one in run.frames[name]]
+        ),
     )
 
 

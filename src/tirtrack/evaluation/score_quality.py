@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,21 @@ class ReliabilityBin:
     frames: int
     score: float
     correct: float
+
+
+@dataclass(frozen=True)
+class ScoredFrames:
+    """Frames by which a tracker's score is judged.
+
+    Attributes:
+        scores: ``[T]`` score of each frame; NaN where there is none.
+        overlaps: ``[T]`` overlap of its box with the annotated one.
+        present: ``[T]`` bool, whether the frame has a target.
+    """
+
+    scores: np.ndarray
+    overlaps: np.ndarray
+    present: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -163,4 +179,15 @@ def score_quality(
         lost_auc=roc_auc(scores, touching),
         presence=presence_f(scores, overlaps, present),
         reliability=reliability(scores, correct),
+    )
+
+
+def pooled_quality(parts: Sequence[ScoredFrames]) -> ScoreQuality | None:
+    """All measures over the frames of several sequences or runs; ``None`` if none has a score."""
+    if not any(np.isfinite(one.scores).any() for one in parts):
+        return None
+    return score_quality(
+        np.concatenate([one.scores for one in parts]),
+        np.concatenate([one.overlaps for one in parts]),
+        np.concatenate([one.present for one in parts]),
     )

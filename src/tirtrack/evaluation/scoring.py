@@ -20,6 +20,7 @@ from tirtrack.evaluation.comparison import (
     MissingRun,
     SequenceResult,
     Speed,
+    Spread,
     SubsetResult,
     TrackerResult,
 )
@@ -31,9 +32,9 @@ from tirtrack.evaluation.protocols.base import (
     SequenceScores,
     StartsProtocol,
 )
-from tirtrack.evaluation.repeats import spreads
+from tirtrack.evaluation.repeats import ScoredRun, spread
 from tirtrack.evaluation.results import SequenceRun, unshifted
-from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
+from tirtrack.evaluation.score_quality import ScoredFrames, pooled_quality
 from tirtrack.evaluation.scored_dataset import (
     annotation_sha256,
     dataset_facts,
@@ -112,16 +113,21 @@ def score_runs(
     absent = _missing(runs, passes)
     if absent and missing == "error":
         raise DatasetError(*missing_sentence(absent, len(runs) * len(passes.sequences)))
-    scored = {
-        one.name: result
-        for one in runs
-        if (
-            result := _score_tracker(
-                one, dataset, protocol, length=length, starts=begun, groups=groups
+    scored: dict[str, TrackerResult] = {}
+    over_runs: list[Spread] = []
+    for members in _by_tracker(runs):
+        of_one = [
+            found
+            for one in members
+            if (
+                found := _score_tracker(
+                    one, dataset, protocol, length=length, starts=begun, groups=groups
+                )
             )
-        )
-        is not None
-    }
+        ]
+        scored |= {one.result.name: one.result for one in of_one}
+        pooled = spread(of_one, protocol) if of_one else None
+        over_runs += [] if pooled is None else [pooled]
     if not scored:
         lacking, _, _ = missing_sentence(absent, len(runs) * len(passes.sequences))
         raise DatasetError(f"no run to score; {lacking}", dataset.root or dataset.name)
@@ -136,7 +142,7 @@ def score_runs(
     }
     bootstrap = Bootstrap(groups, seed, resamples)
     facts = [{"name": one.name, **one.facts} for one in runs if one.name in scored]
-    trackers = tuple(scored.values())
+    trackers = tuple(scored[one.name] for one in runs if one.name in scored)
     return Comparison(
         **identity,
         **dataset_facts(dataset),
@@ -147,7 +153,7 @@ def score_runs(
         missing=absent,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         trackers=trackers,
-        runs=spreads(trackers),
+        runs=tuple(over_runs),
         intervals=score_intervals(
             trackers, _subset_members(dataset.sequences), protocol.scores, bootstrap
         ),
@@ -164,6 +170,14 @@ def missing_sentence(missing: Sequence[MissingRun], asked: int) -> tuple[str, No
         None,
         "run them, or leave them out of the averages with --partial",
     )
+
+
+def _by_tracker(runs: Sequence[Runs]) -> list[list[Runs]]:
+    """The runs of each tracker, in order."""
+    found: dict[str, list[Runs]] = {}
+    for one in runs:
+        found.setdefault(one.facts.get("run_of", one.name), []).append(one)
+    return list(found.values())
 
 
 def _scorable(runs: Runs, protocol: EvaluationProtocol) -> Runs:
@@ -200,7 +214,7 @@ def _score_tracker(
     length: LengthMode,
     starts: Starts,
     groups: Mapping[str, str],
-) -> TrackerResult | None:
+) -> ScoredRun | None:
     present = [
         (sequence, passes)
         for sequence in dataset.sequences
@@ -214,9 +228,16 @@ def _score_tracker(
     average = protocol.average(scored)
     every = [one for _, passes in present for one in passes]
     overlaps = [[_overlaps(*one) for one in passes] for _, passes in present]
+    frames = {
+        sequence.name: [
+            _scored_frames(track, *measured)
+            for (_, track), measured in zip(passes, row, strict=True)
+        ]
+        for (sequence, passes), row in zip(present, overlaps, strict=True)
+    }
     speed = _speed([track for _, track in every])
     facts = runs.facts
-    return TrackerResult(
+    result = TrackerResult(
         name=runs.name,
         base=facts.get("base", dataset.file_base),
         weights=str(facts.get("weights", "")),
@@ -233,7 +254,7 @@ def _score_tracker(
         subsets=subset_results([sequence for sequence, _ in present], scored, protocol),
         fps=None if speed is None else speed.total,
         speed=speed,
-        score_quality=_quality(every, [one for row in overlaps for one in row]),
+        score_quality=pooled_quality([one for row in frames.values() for one in row]),
         repaired_rows=sum(one.repaired_rows for one in scored),
         sequences=[
             _sequence_result(
@@ -246,6 +267,7 @@ def _score_tracker(
             for one, (sequence, passes), row in zip(scored, present, overlaps, strict=True)
         ],
     )
+    return ScoredRun(result, scored, frames)
 
 
 def _passes(runs: Runs, starts: Sequence[LabelledSequence]) -> list[_Pass]:
@@ -262,21 +284,28 @@ def _score_passes(
     *,
     length: LengthMode,
 ) -> SequenceScores:
-    """The scores of a sequence: the average of its starts, or those of all ``together``."""
+    """The scores of a sequence: the average of its starts, or those of all ``together``.
+
+    A protocol that averages frames, not sequences, gets the frames of all starts.
+    """
     scored = [_score_pass(start, track, protocol, length=length) for start, track in passes]
     if together is not None:
         return together(scored)
     if len(scored) == 1:
         return scored[0]
     average = protocol.average(scored)
-    return replace(
+    one = replace(
         scored[0],
         curves=average.curves,
         values=average.values,
         visible_values=average.visible_values,
         repaired_rows=sum(one.repaired_rows for one in scored),
+        measures={
+            key: np.concatenate([one.measures[key] for one in scored]) for key in scored[0].measures
+        },
         weights={key: sum(one.weights[key] for one in scored) for key in scored[0].weights},
     )
+    return replace(one, values=protocol.average([one]).values)
 
 
 def _score_pass(
@@ -377,28 +406,16 @@ def _overlaps(start: LabelledSequence, track: SequenceRun) -> tuple[np.ndarray, 
     return overlap(track.boxes[:rows], annotation[:rows]), has_target
 
 
-def _quality(
-    present: Sequence[_Pass], measured: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> ScoreQuality | None:
-    """Score against overlap over all frames in which the box was not given: the first one of a run,
-    and in a supervised run those of later starts; where it was not running there is no box.
+def _scored_frames(track: SequenceRun, overlaps: np.ndarray, present: np.ndarray) -> ScoredFrames:
+    """The frames in which the box was not given: it is in the first one of a run, and in a
+    supervised run in those of later starts; where it was not running there is no box.
 
     The overlap is that with the annotated box, wherever it lies; absent frames count as wrong.
     """
-    if not any(np.isfinite(track.scores).any() for _, track in present):
-        return None
-    scores, overlaps, targets = [], [], []
-    for (_, track), (overlapping, has_target) in zip(present, measured, strict=True):
-        rows = len(overlapping)
-        counted = counted_frames(track.statuses[:rows], burn_in=1)
-        counted[:1] = False
-        scores.append(track.scores[:rows][counted])
-        overlaps.append(overlapping[counted])
-        targets.append(has_target[counted])
-    pooled = np.concatenate(scores)
-    if not np.isfinite(pooled).any():
-        return None
-    return score_quality(pooled, np.concatenate(overlaps), np.concatenate(targets))
+    rows = len(overlaps)
+    counted = counted_frames(track.statuses[:rows], burn_in=1)
+    counted[:1] = False
+    return ScoredFrames(track.scores[:rows][counted], overlaps[counted], present[counted])
 
 
 def _speed(tracks: Sequence[SequenceRun]) -> Speed | None:

@@ -220,7 +220,7 @@ def quality_plots(section: EvaluationSection) -> tuple[Picture, ...]:
     having = {
         one.name: found
         for one in section.trackers[:SHOWN_TRACKERS]
-        if (found := one.score_quality) is not None and found.reliability
+        if (found := section.result.score_quality(one.name)) is not None and found.reliability
     }
     if not having:
         return ()

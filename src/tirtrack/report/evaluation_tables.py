@@ -26,7 +26,7 @@ from tirtrack.report.run_tables import (
     tracker_cell,
 )
 from tirtrack.report.table import INTERVAL, NO_NUMBER, Cell, Column, Table, count, number, three
-from tirtrack.report.verdict import FEWEST_SEQUENCES, bounds, no_means, signed
+from tirtrack.report.verdict import FEWEST_SEQUENCES, bounds, no_means, pooled_over_runs, signed
 
 _SIGNS = ("(better)", "(equal)", "(worse)")
 
@@ -93,8 +93,8 @@ def _runs(section: EvaluationSection) -> Table | None:
     )
     return Table(
         "runs",
-        "Mean ± standard deviation over runs with other seeds; differences below are of these "
-        "means",
+        "Mean ± standard deviation over runs with other seeds; differences below average the runs "
+        "of each sequence first",
         (
             TRACKER,
             Column("runs"),
@@ -102,6 +102,7 @@ def _runs(section: EvaluationSection) -> Table | None:
         ),
         rows,
         section.result.missing_line(),
+        (pooled,) if (pooled := pooled_over_runs(section.result)) else (),
     )
 
 

@@ -130,7 +130,7 @@ def score_quality_table(section: EvaluationSection) -> Table | None:
     """What the trackers' own scores say; ``None`` where no tracker has any."""
     rows = []
     for one in section.trackers:
-        found = one.score_quality
+        found = section.result.score_quality(one.name)
         if found is None:
             continue
         best = found.presence
@@ -147,11 +147,12 @@ def score_quality_table(section: EvaluationSection) -> Table | None:
         )
     if not rows:
         return None
+    over = "; frames of all runs" if section.result.runs else ""
     return Table(
         "score_quality",
         "What each tracker's own score says: AUC of right boxes (overlap above 0.5) against wrong "
         "ones and of boxes that touch the target against lost ones, expected calibration error, "
-        "and the largest F over thresholds below which no box is reported",
+        f"and the largest F over thresholds below which no box is reported{over}",
         (
             TRACKER,
             Column("frames"),

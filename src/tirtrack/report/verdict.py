@@ -194,13 +194,23 @@ def _sentence(result: Comparison, d: ScoreDifference, outcome: Outcome) -> str:
 
 def no_means(result: Comparison) -> str:
     """Which scores are no means over sequences, and what that means; empty if all are."""
-    apart = ", ".join(one.title for one in result.scores if not one.is_mean)
+    apart = _titles_of_no_means(result)
     return (
         f"No means over sequences: {apart}; they have no interval, and their differences are means "
         "of the differences by sequence."
         if apart
         else ""
     )
+
+
+def pooled_over_runs(result: Comparison) -> str:
+    """Which scores of trackers with several runs are no means over these; empty if all are."""
+    apart = _titles_of_no_means(result)
+    return f"Read from all runs together, not averaged: {apart}." if result.runs and apart else ""
+
+
+def _titles_of_no_means(result: Comparison) -> str:
+    return ", ".join(one.title for one in result.scores if not one.is_mean)
 
 
 def sequence_differences(result: Comparison, a: str, b: str, score: str) -> dict[str, float]:
