@@ -199,6 +199,7 @@ def scored(
     sequences: int | Sequence[str] = 12,
     protocol: str = "lsotb-tir",
     group: str | None = None,
+    parts: Sequence[str] = ("",),
     without: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """An evaluation folder of made-up runs with scores and times, scored for real.
@@ -212,6 +213,7 @@ def scored(
         sequences: number or names of the sequences, of 40 frames each.
         protocol: id of the protocol.
         group: key of groups; recordings of two sequences each.
+        parts: parts of the data set, to which the sequences belong in turns.
         without: runs that are missing, as tracker and sequence.
     """
     from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
@@ -231,6 +233,7 @@ def scored(
             annotation,
             1,
             lambda: iter(()),
+            subset=parts[k % len(parts)],
             attributes={name: int(has(k)) for name, has in ATTRIBUTES.items()},
             notes={"recording": f"r{k // 2}"},
         )

@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from tirtrack.evaluation.comparison import read_result
-from tirtrack.evaluation.statistics import bootstrap_indices, paired_bootstrap
+from tirtrack.evaluation.statistics import (
+    bootstrap_indices,
+    paired_bootstrap,
+    stratified_indices,
+)
 from tirtrack.report import build_report
 from tirtrack.report.build import evaluation_section
 from tirtrack.report.published import published_rows, published_sequences
@@ -154,6 +158,38 @@ def test_groups_that_an_older_file_does_not_name_give_no_interval(made, tmp_path
             row.pop("group")
     (folder / "result.json").write_text(json.dumps(stored))
     assert evaluation_section(folder).subset_differences == ()
+
+
+def test_differences_within_parts_draw_each_sequence_from_its_own(made, tmp_path):
+    """Every third sequence is where one tracker fails, so a part of every third is all alike."""
+    section = section_of(made, tmp_path / "e", parts=("S", "D", "H"))
+    (row,) = (one for one in rows_of(table_of(section, "part_differences"))
+              if (one["tracker"], one["minus"], one["score"])
+              == ("distilled", "nano-rgb", "success"))  # fmt: skip
+    values = np.array(list(
+        sequence_differences(section.result, "distilled", "nano-rgb", "success").values()
+    ))  # fmt: skip
+    indices = stratified_indices(
+        ["S", "D", "H"] * 4, np.random.default_rng(0), resamples=made_resamples(section.result)
+    )
+    wanted = paired_bootstrap(values, indices)
+    numbers = [float(row[f"mean [95 % interval]{part}"]) for part in ("", " low", " high")]
+    assert numbers == pytest.approx([wanted.mean, wanted.low, wanted.high], abs=1e-12)
+    assert float(row["p"]) == wanted.p
+    over_all = section.result.difference("distilled", "nano-rgb", "success")
+    assert over_all.mean == pytest.approx(wanted.mean, abs=1e-12)
+    assert wanted.high - wanted.low < 0.5 * (over_all.high - over_all.low)
+    caption = table_of(section, "part_differences").caption
+    assert "(D 4, H 4, S 4)" in caption
+    page = build_report([tmp_path / "e"], tmp_path / "page.html")
+    assert caption in page.read_text("utf-8")
+    stored = json.loads((tmp_path / "result.json").read_text("utf-8"))["part_differences"]
+    assert len(stored) == len(section.compared) * len(section.result.scores)
+
+
+@pytest.mark.parametrize("given", [{}, {"parts": ("S", "D"), "group": "recording"}])
+def test_differences_within_parts_need_parts_and_no_groups(made, tmp_path, given):
+    assert section_of(made, tmp_path / "e", **given).table("part_differences") == ()
 
 
 def test_sequence_table_has_attributes_and_the_difference_of_every_tracker(section):

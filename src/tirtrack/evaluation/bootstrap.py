@@ -24,6 +24,7 @@ from tirtrack.evaluation.statistics import (
     draw_counts,
     paired_bootstraps,
     paired_ratio_bootstraps,
+    stratified_indices,
 )
 
 FEWEST_IN_SUBSET = 5
@@ -34,11 +35,28 @@ _Pair = tuple[SequenceValues, SequenceValues]  # of a and b, of the same sequenc
 
 
 class Bootstrap:
-    """Resamples of sequences, or of their groups: one matrix for each number of them."""
+    """Resamples of sequences, of their groups, or of sequences within their part: one matrix for
+    each number of them, or for each mix of parts.
 
-    def __init__(self, groups: Mapping[str, str], seed: int, resamples: int) -> None:
+    Args:
+        groups: group of each sequence, drawn whole; empty where sequences are drawn.
+        seed: seed of the resamples.
+        resamples: number of resamples.
+        parts: part of each sequence, which only another one of that part replaces; empty where
+            any sequence does.
+    """
+
+    def __init__(
+        self,
+        groups: Mapping[str, str],
+        seed: int,
+        resamples: int,
+        *,
+        parts: Mapping[str, str] | None = None,
+    ) -> None:
         self.groups, self.seed, self.resamples = groups, seed, resamples
-        self._counts: dict[int, np.ndarray] = {}
+        self.parts = parts or {}
+        self._counts: dict[tuple[str, ...] | int, np.ndarray] = {}
 
     def units(self, sequences: Sequence[str]) -> list[str]:
         """The group of each sequence; itself where there are no groups."""
@@ -47,11 +65,16 @@ class Bootstrap:
     def counts(self, sequences: Sequence[str]) -> np.ndarray:
         """``[B,G]`` how often each resample draws each group of the sequences."""
         units = len(set(self.units(sequences)))
-        if units not in self._counts:
+        parts = tuple(self.parts[name] for name in sequences) if self.parts else ()
+        if (key := parts or units) not in self._counts:
             rng = np.random.default_rng(self.seed)
-            drawn = bootstrap_indices(units, rng, resamples=self.resamples)
-            self._counts[units] = draw_counts(drawn)
-        return self._counts[units]
+            drawn = (
+                stratified_indices(parts, rng, resamples=self.resamples)
+                if parts
+                else bootstrap_indices(units, rng, resamples=self.resamples)
+            )
+            self._counts[key] = draw_counts(drawn)
+        return self._counts[key]
 
 
 def score_intervals(
@@ -111,21 +134,39 @@ def subset_differences(
     are none where the comparison has no differences, or drew groups and does not say which (files
     of older versions).
     """
-    if not result.differences:
-        return ()
     every = [row for one in result.first_runs for row in one.sequences]
     groups = {row.name: row.group for row in every if row.group}
-    if result.group and not groups:
+    if not result.differences or (result.group and not groups):
         return ()
-    known = result.differences[0]
-    resamples = RESAMPLES if known.resamples is None else known.resamples
     rows = {
         (a, b, score, subset): (own.among(members), other.among(members))
         for (a, b, score, _), (own, other) in _paired(result.trackers, pairs, result.scores).items()
         for subset, members in result.subset_members().items()
     }
     enough = {key: row for key, row in rows.items() if len(row[0].names) >= FEWEST_IN_SUBSET}
-    return _tested(enough, result.scores, Bootstrap(groups, known.seed or 0, resamples))
+    return _tested(enough, result.scores, Bootstrap(groups, *_drawn_as(result)))
+
+
+def differences_within_parts(
+    result: Comparison, pairs: Sequence[tuple[str, str]]
+) -> tuple[ScoreDifference, ...]:
+    """Differences ``a - b`` over all sequences, each drawn from its own part of the data set.
+
+    The stratified bootstrap: every resample has as many sequences of a part as there are. None
+    where there is one part only, where groups are drawn, or where the comparison has no
+    differences.
+    """
+    parts = {row.name: row.subset for one in result.first_runs for row in one.sequences}
+    if not result.differences or result.group or len(set(parts.values())) < 2:
+        return ()
+    bootstrap = Bootstrap({}, *_drawn_as(result), parts=parts)
+    return _tested(_paired(result.trackers, pairs, result.scores), result.scores, bootstrap)
+
+
+def _drawn_as(result: Comparison) -> tuple[int, int]:
+    """Seed and number of the resamples of a comparison with differences."""
+    known = result.differences[0]
+    return known.seed or 0, RESAMPLES if known.resamples is None else known.resamples
 
 
 def _tested(

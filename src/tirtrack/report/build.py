@@ -19,7 +19,7 @@ from tirtrack.datasets.stored_frames import read_with
 from tirtrack.distillation.run_folder import run_folder
 from tirtrack.distillation.summary import read_summary
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
-from tirtrack.evaluation.bootstrap import subset_differences
+from tirtrack.evaluation.bootstrap import differences_within_parts, subset_differences
 from tirtrack.evaluation.comparison import (
     RESULT_NAME,
     Comparison,
@@ -233,6 +233,7 @@ def evaluation_section(
         verdicts=tuple(verdict(result, *pair) for pair in section.compared)
         or (only_tracker(result),),
         subset_differences=subset_differences(result, section.compared),
+        part_differences=differences_within_parts(result, section.compared),
         plots=curve_plots(
             result.scores,
             section.trackers[:SHOWN_CURVES],
@@ -361,6 +362,11 @@ def as_json(content: ReportContent) -> dict[str, Any]:
             {"dataset": section.result.dataset, **one.model_dump(mode="json")}
             for section in content.evaluations
             for one in section.subset_differences
+        ],
+        "part_differences": [
+            {"dataset": section.result.dataset, **one.model_dump(mode="json")}
+            for section in content.evaluations
+            for one in section.part_differences
         ],
         "pairs": _section_as_json(content.pairs),
         "distillations": [_section_as_json(one) for one in content.distillations],

@@ -110,6 +110,7 @@ class EvaluationSection:
         control: a second such tracker, trained without what is to be credited; ``None``: none.
         verdicts: one verdict for each of :attr:`compared`, or one that says that there is none.
         subset_differences: differences of :attr:`compared` over each subset of five or more.
+        part_differences: differences of :attr:`compared` with sequences drawn within their part.
         plots: curves of the scores that have one.
         subset_plots: the deciding score by subset.
         win_plots: differences by sequence.
@@ -126,6 +127,7 @@ class EvaluationSection:
     control: str | None = None
     verdicts: tuple[Verdict, ...] = ()
     subset_differences: tuple[ScoreDifference, ...] = ()
+    part_differences: tuple[ScoreDifference, ...] = ()
     plots: tuple[Picture, ...] = ()
     subset_plots: tuple[Picture, ...] = ()
     win_plots: tuple[Picture, ...] = ()

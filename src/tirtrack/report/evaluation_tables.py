@@ -6,6 +6,7 @@ protocol's scores.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from tirtrack.evaluation.bootstrap import FEWEST_IN_SUBSET
@@ -40,6 +41,7 @@ def evaluation_tables(section: EvaluationSection) -> tuple[Table, ...]:
         _published(section),
         *(_subset(section, score) for score in section.row_scores),
         *(_subset_differences(section, score) for score in section.row_scores),
+        _part_differences(section),
         sequence_table(section),
         failure_table(section),
         score_quality_table(section),
@@ -317,5 +319,41 @@ def _subset_differences(section: EvaluationSection, score: ScoreDescription) -> 
         (
             "Many subsets are many tries: with 20 of them one interval in 20 leaves zero out by "
             "chance. Nothing here corrects for that.",
+        ),
+    )
+
+
+def _part_differences(section: EvaluationSection) -> Table | None:
+    found = section.part_differences
+    if not found:
+        return None
+    rows = {row.name: row for one in section.trackers for row in one.sequences}
+    sizes = Counter(row.subset for row in rows.values())
+    said = ", ".join(f"{part or '(no part)'} {size}" for part, size in sorted(sizes.items()))
+    return Table(
+        "part_differences",
+        f"Differences with each sequence drawn from its own part of the data set ({said}), so "
+        "that every resample has the same mix of parts (stratified bootstrap)",
+        (
+            TRACKER,
+            Column("minus", is_text=True),
+            Column("score", is_text=True),
+            Column("mean [95 % interval]", parts=INTERVAL),
+            Column("p"),
+        ),
+        tuple(
+            (
+                tracker_cell(section, one.a),
+                Cell(one.b),
+                Cell(section.result.score(one.score).heading()),
+                _difference(one),
+                Cell(chance(one), (one.p if one.drawn >= FEWEST_SEQUENCES else None,)),
+            )
+            for one in found
+        ),
+        section.result.missing_line(),
+        (
+            "They hold for data of this mix. The verdict rests on the intervals further up, in "
+            "which the mix varies too.",
         ),
     )
