@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import os
@@ -346,6 +347,17 @@ def test_every_command_loads_and_explains_itself(name, capsys):
     assert application.run([name, "--help"]) == 0
     shown = capsys.readouterr().out
     assert f"tirtrack {name}" in shown
+
+
+@pytest.mark.parametrize("words", [["demo"], ["report"], ["distill"], ["pairs", "mine"]])
+def test_lines_of_a_help_are_as_long_as_the_screen_allows(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert application.run([*words, "--help"]) == 0
+    text = capsys.readouterr().out.partition("\u256d")[0]
+    lines = [line.strip() for line in text.splitlines()]
+    assert sum(map(bool, lines)) > 3
+    for line, after in itertools.pairwise(lines):
+        assert not line or not after or len(f"{line} {after.split()[0]}") > 77
 
 
 # --- warnings ------------------------------------------------------------------------------------

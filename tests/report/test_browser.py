@@ -134,6 +134,26 @@ return [style.backgroundColor, style.color].map(one => one.match(/\\d+/g).map(Nu
 
 
 @needs_chromium
+def test_no_line_ends_inside_an_option(made, tmp_path):
+    """The sentence on film strips names three of them; lines of any width end before one."""
+    folder = made.scored(tmp_path / "e", sequences=2)
+    page = build_report([folder], tmp_path / "report.html")
+    lines, _ = browser.ask(
+        page,
+        """
+const found = [];
+for (let width = 200; width < 400; width += 3) {
+  inner.body.style.width = `${width}px`;
+  found.push(...[...inner.querySelectorAll(".whole")].map(one => one.getClientRects().length));
+}
+return found;
+""",
+        width=browser.WIDTHS[0],
+    )
+    assert lines == [1] * 3 * 67
+
+
+@needs_chromium
 def test_no_script_but_ours_runs(made, tmp_path):
     folder = made.scored(tmp_path / "e", sequences=2)
     page = build_report([folder], tmp_path / "report.html")

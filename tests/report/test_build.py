@@ -508,9 +508,12 @@ def test_a_missing_result_file_leaves_the_film_out(made, tmp_path):
     assert "does not hold every tracker's boxes" in section.films_missing
 
 
-def test_names_never_lead_out_of_the_folder(tmp_path):
+def test_names_never_lead_out_of_the_folder(made, tmp_path):
+    content = made.result(names=("nano-rgb", "../../etc"))
+    result = read_result(made.write(tmp_path / "e", content))
+    row = result.trackers[1].sequences[0].model_copy(update={"name": "passwd"})
     with pytest.raises(DatasetError, match="lead out of it"):
-        result_file(tmp_path, "../../etc", "passwd")
+        result_file(result, tmp_path, "../../etc", row)
 
 
 @pytest.mark.parametrize(

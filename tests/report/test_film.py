@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tirtrack.datasets import AnnotationOptions, open_dataset
+from tirtrack.errors import RequestError
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.results import SequenceRun, write_track
-from tirtrack.evaluation.score_files import read_runs
+from tirtrack.evaluation.score_files import read_runs, score
 from tirtrack.evaluation.scored_dataset import with_sizes
 from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.report import build_report
-from tirtrack.report.build import evaluation_section
+from tirtrack.report.build import dataset_of, evaluation_section
 from tirtrack.stored import write_stored
 
 
@@ -77,3 +81,71 @@ def test_films_that_no_score_chooses_are_said_to_be_left_out(made, tmp_path: Pat
     assert section.films_missing == (
         "Left out: no sequence has a value of expected average overlap."
     )
+
+
+@pytest.fixture
+def scored(made, tmp_path: Path) -> Path:
+    """Results of strangers, corners that count from 1 beside annotation that counts from 0, scored
+    from a relative folder.
+    """
+    opened = open_dataset(made.dataset(tmp_path / "data", ("a",), frames=6))
+    (sequence,) = opened.sequences
+    assert (sequence.base, sequence.file_base) == (1, 0)
+    boxes = np.nan_to_num(sequence.annotation, nan=20.0) + np.array([2.0, 1.0, 0.0, 0.0])
+    corners = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+    for name in ("first", "second"):
+        (tmp_path / "given" / name).mkdir(parents=True)
+        np.savetxt(tmp_path / "given" / name / "a.txt", corners, fmt="%.3f", delimiter="\t")
+    with contextlib.chdir(tmp_path):
+        score(
+            ["given"], tmp_path / "data", columns=("x1", "y1", "x2", "y2"), base=1,
+            out=tmp_path / "scored",
+        )  # fmt: skip
+    return tmp_path / "scored"
+
+
+def test_a_page_of_scored_results_has_the_film_strips_of_an_evaluation(
+    scored: Path, tmp_path: Path
+) -> None:
+    evaluated = films(tmp_path, 0)
+    assert len(evaluated) == 6
+    section = evaluation_section(scored, dataset=dataset_of(scored))
+    assert [one.content for film in section.films for one in film.frames] == evaluated
+
+
+@pytest.mark.parametrize("gone", ["frames", "results"])
+def test_a_page_of_scored_results_says_what_its_film_strips_lack(
+    scored: Path, tmp_path: Path, gone: str
+) -> None:
+    if gone == "frames":
+        shutil.rmtree(tmp_path / "data")
+        said = (
+            "Left out: the frames were not at hand; say where the data set is with --dataset "
+            "FOLDER, or --dataset NAME --root FOLDER."
+        )
+    else:
+        file = tmp_path / "given" / "second" / "a.txt"
+        file.unlink()
+        said = f"Left out: {file}, from which a was scored, is gone."
+    section = evaluation_section(scored, dataset=dataset_of(scored))
+    assert (section.films, section.films_missing) == ((), said)
+
+
+def test_film_strips_are_of_the_run_that_is_there(made, tmp_path: Path) -> None:
+    """The first run of a tracker has no result, so its second one counts as its first."""
+    opened = open_dataset(made.dataset(tmp_path / "data", ("a",), frames=6))
+    out = tmp_path / "out"
+    track = SequenceRun.of_boxes(np.nan_to_num(opened.sequences[0].annotation, nan=20.0))
+    write_track(out / "results" / "mine.run2", "a", track, shift=opened.sequences[0].shift)
+    runs = [Runs("mine.run2", {"a": track}, {"run_of": "mine", "run": 2})]
+    write_stored(out / "result.json", score_runs(runs, opened, get("lsotb-tir")))
+    assert [one.sequence for one in evaluation_section(out, dataset=opened).films] == ["a"]
+
+
+def test_a_root_of_no_named_data_set_is_refused(scored: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="needs the name of a data set"):
+        build_report([scored], tmp_path / "page.html", root=tmp_path / "data")
+    with pytest.raises(RequestError, match="is no published data set, so it has no root"):
+        build_report(
+            [scored], tmp_path / "page.html", dataset=tmp_path / "data", root=tmp_path / "data"
+        )

@@ -86,7 +86,18 @@ def load_command(name: str) -> Any:
         single.command(name)(module.command)
         loaded = typer.main.get_command(single)
     loaded.name = name
+    _unwrap(loaded)
     return loaded
+
+
+def _unwrap(command: Any) -> None:
+    """Join the lines of each paragraph of a command's help, as typer does in the first one alone,
+    so that it is wrapped once, by the width of the screen; of the commands of a group too.
+    """
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(one.split()) for one in paragraphs)
+    for inner in getattr(command, "commands", {}).values():
+        _unwrap(inner)
 
 
 class StoppedError(Exception):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tirtrack.cli.dataset_options import Root
 from tirtrack.cli.options import AsJson, Force, named_path, print_json
 
 
@@ -24,9 +25,11 @@ def command(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Folder of the data set, for film strips (default: where it was evaluated)."
+            help="Folder or name of the data set, for film strips (default: where it was "
+            "evaluated)."
         ),
     ] = None,
+    root: Root = None,
     baseline: Annotated[
         str | None,
         typer.Option(help="The tracker to compare the others with (default: the first)."),
@@ -70,10 +73,11 @@ def command(
         folders,
         out,
         dataset=dataset,
+        root=root,
         reference=baseline,
         control=control,
         title=title,
-        command=_line(folders, dataset=dataset, baseline=baseline, control=control),
+        command=_line(folders, dataset=dataset, root=root, baseline=baseline, control=control),
         export=export,
         force=force,
     )

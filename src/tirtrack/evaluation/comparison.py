@@ -39,6 +39,8 @@ class SequenceResult(Stored):
         name: name of the sequence.
         subset: part of the data set that it belongs to; empty when there is one only.
         attributes: attributes that it has; empty in files of older versions.
+        file: result file that it was scored from, of its first start; empty where the evaluation
+            made it (below its folder), and in files of older versions.
         group: group of the bootstrap that it belongs to; empty where sequences were drawn.
         failures: stretches of frames off the target, as rows ``(first, end)`` from the first start
             on (:mod:`tirtrack.evaluation.failures`); ``None`` where the protocol tracks from
@@ -55,6 +57,7 @@ class SequenceResult(Stored):
 
     name: str
     subset: str = ""
+    file: str = ""
     attributes: tuple[str, ...] = ()
     group: str = ""
     failures: tuple[tuple[int, int], ...] | None = None
@@ -217,6 +220,7 @@ class Comparison(Stored):
         sources: description of the frames of each sequence.
         read_options: options that the frames were read with.
         dataset_path: folder of the data set, if it has one.
+        result_columns: columns of the result files, where they were said.
         sequences: number of sequences.
         left_out: number of sequences that were left out, which ``read_as`` names.
         frames: number of frames of all sequences.
@@ -251,6 +255,7 @@ class Comparison(Stored):
     sources: Mapping[str, str] = {}
     read_options: ReadOptions = AS_STORED
     dataset_path: str | None = None
+    result_columns: tuple[str, ...] = ()
     sequences: int = 0
     left_out: int = 0
     frames: int = 0

@@ -114,7 +114,12 @@ def score(
     if starts > 1:
         _logger.info("%s: %s", known.name, starts_line(known, starts))
     by_starts: dict[int | str, list[Runs]] = {}
-    told = {"source_line": line, "reference": reference or "", "command": command}
+    told = {
+        "source_line": line,
+        "reference": reference or "",
+        "command": command,
+        "result_columns": columns or (),
+    }
     found: list[Comparison] = []
     lacking: list[str] = []
     for protocol in rules:
@@ -227,7 +232,12 @@ def read_runs(
         stem, file = next(iter(files.items()))
         _check_experiment(file, tracks, sequences[0], starts)
         facts = {"base": base_of_result(file, by_name[stem][0], base=base)}
-        runs.append(Runs(name, tracks, facts, {key: str(one) for key, one in faulty.items()}))
+        places = {
+            sequence.name: file.absolute() for stem, file in files.items()
+            for sequence in by_name[stem]
+        }  # fmt: skip
+        reasons = {key: str(one) for key, one in faulty.items()}
+        runs.append(Runs(name, tracks, facts, reasons, places))
     if faults and not partial:
         raise _all_of(faults)
     if not_finite:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -63,12 +64,14 @@ class Runs:
         facts: known facts of it: ``weights``, ``sha256``, ``preset``, ``overrides``; ``base`` of
             its files where they were read.
         faults: reasons why there is no track, by sequence, where known.
+        files: result files that tracks were read from, by sequence.
     """
 
     name: str
     tracks: Mapping[str, SequenceRun]
     facts: Mapping[str, Any] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 def score_runs(
@@ -262,6 +265,7 @@ def _score_tracker(
                 sequence,
                 passes,
                 groups.get(sequence.name, ""),
+                str(runs.files.get(passes[0][0].name, "")),
                 None if together is not None else failures(*row[0]),
             )
             for one, (sequence, passes), row in zip(scored, present, overlaps, strict=True)
@@ -376,6 +380,7 @@ def _sequence_result(
     sequence: LabelledSequence,
     passes: Sequence[_Pass],
     group: str,
+    file: str,
     failed: tuple[tuple[int, int], ...] | None,
 ) -> SequenceResult:
     speed = _speed([track for _, track in passes])
@@ -383,6 +388,7 @@ def _sequence_result(
         name=scored.name,
         subset=sequence.subset,
         attributes=_attributes(sequence),
+        file=file,
         group=group,
         failures=failed,
         starts=[start_frame(start) for start, _ in passes],

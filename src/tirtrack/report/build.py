@@ -13,7 +13,6 @@ from tirtrack.datasets import (
     LabelledDataset,
     benchmarks,
     open_dataset,
-    opened,
 )
 from tirtrack.datasets.stored_frames import read_with
 from tirtrack.distillation.run_folder import run_folder
@@ -58,13 +57,19 @@ from tirtrack.report.verdict import only_tracker, verdict
 
 PAGE_NAME = "report.html"
 _WHAT_IS_THERE = AnnotationOptions(partial=True)  # the evaluation may have left sequences out
-_NO_BOXES = "Left out: the folder does not hold every tracker's boxes, as evaluate keeps them."
+_NO_BOXES = (
+    "Left out: the folder does not hold every tracker's boxes, as evaluate keeps them, and does not "
+    "say where they are; tirtrack score --out writes a result that does."
+)
 WITHOUT_LABELS = (
     "Nothing on this page rests on a label, so it cannot tell whether the student tracks better "
     "than its baseline. Labelled TIR can: tirtrack evaluate BASELINE STUDENT --dataset DIR."
 )
 WITHOUT_STUDENT = "There is no student yet: nothing was trained, or the run has not ended."
-_NO_FRAMES = "Left out: the frames were not at hand; name the data set with --dataset."
+_NO_FRAMES = (
+    "Left out: the frames were not at hand; say where the data set is with --dataset FOLDER, or "
+    "--dataset NAME --root FOLDER."
+)
 
 
 def build_report(
@@ -72,6 +77,7 @@ def build_report(
     out: str | Path | None = None,
     *,
     dataset: str | Path | LabelledDataset | None = None,
+    root: str | Path | None = None,
     reference: str | None = None,
     control: str | None = None,
     title: str = "",
@@ -87,6 +93,7 @@ def build_report(
         out: the HTML file to write; by default ``report.html`` in a new folder
             ``runs/report-NNN``.
         dataset: data set of the film strips, as there, or its name or folder.
+        root: folder of the data set that ``dataset`` names, as for :func:`tirtrack.open_dataset`.
         reference: the tracker that the others are compared with, the first by default.
         control: a second tracker that the others are compared with.
         title: title of the page.
@@ -106,7 +113,7 @@ def build_report(
     places = [Path(folder) for folder in folders]
     content = report_content(
         places,
-        dataset=None if dataset is None else opened(dataset, options=_WHAT_IS_THERE),
+        dataset=_named_dataset(dataset, root),
         reference=reference,
         control=control,
         title=title,
@@ -123,6 +130,16 @@ def build_report(
     if out is None:
         out = files.numbered_folder(Path("runs"), "report") / PAGE_NAME
     return write_report(content, Path(out), force=force)
+
+
+def _named_dataset(
+    dataset: str | Path | LabelledDataset | None, root: str | Path | None
+) -> LabelledDataset | None:
+    if root is not None and not isinstance(dataset, (str, Path)):
+        raise RequestError("needs the name of a data set", "--root", "give --dataset NAME too")
+    if dataset is None or isinstance(dataset, LabelledDataset):
+        return dataset
+    return open_dataset(dataset, root=root, options=_WHAT_IS_THERE)
 
 
 def report_content(
@@ -152,6 +169,8 @@ def report_content(
         RequestError: ``reference`` or ``control`` is not among the trackers, or one of these or
             ``dataset`` is given without an evaluation.
     """
+    for folder in folders:
+        _check_given(folder)
     sections = [
         evaluation_section(
             folder, dataset=dataset or dataset_of(folder), reference=reference, control=control
@@ -168,7 +187,7 @@ def report_content(
         raise DatasetError(
             f"gives no film strip. {sections[0].films_missing}",
             dataset.name,
-            f"give the data set of the evaluation ({sections[0].result.dataset})",
+            f"leave out --dataset, or give that of the evaluation ({sections[0].result.dataset})",
         )
     results = [section.result for section in sections]
     runs = distillations(folders, results)
@@ -187,6 +206,20 @@ def report_content(
             settings=resolved_recipes(runs),
         ),
     )
+
+
+def _check_given(folder: Path) -> None:
+    """Refuse what is neither an evaluation nor a run folder."""
+    if is_distillation(folder) or folder.is_file():
+        return
+    if not (evaluation_folder(folder) / RESULT_NAME).is_file():
+        raise DatasetError(
+            f"holds no {RESULT_NAME}, and is no run folder of distill" if folder.is_dir()
+            else "no such file or folder",
+            folder,
+            'give a folder that "tirtrack evaluate", "score" or "demo" wrote, or a run folder of '
+            '"tirtrack distill" (mine.run beside mine.safetensors)',
+        )  # fmt: skip
 
 
 def _lead(runs: Iterable[Path]) -> str:
@@ -277,12 +310,21 @@ def _why_no_films(section: EvaluationSection, folder: Path, dataset: LabelledDat
         return f"Left out: {dataset.name} does not hold these sequences."
     if stored is not None and stored != annotation_sha256(dataset):
         return f"Left out: the annotation of {dataset.name} is not the one that was evaluated."
-    files_there = (
-        result_file(folder, one.name, row.name).is_file()
-        for one in section.trackers
-        for row in one.sequences
+    gone = next(
+        (
+            (row, file)
+            for one in section.trackers
+            for row in one.sequences
+            if not (file := result_file(section.result, folder, one.name, row)).is_file()
+        ),
+        None,
     )
-    return "" if all(files_there) else _NO_BOXES
+    if gone is None:
+        return ""
+    row, file = gone
+    return (
+        f"Left out: {file}, from which {row.name} was scored, is gone." if row.file else _NO_BOXES
+    )
 
 
 def dataset_of(folder: Path) -> LabelledDataset | None:

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 
 from tirtrack.boxes import Box
-from tirtrack.datasets.box_text import read_boxes
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence, boxes_from_stored
 from tirtrack.errors import DatasetError
-from tirtrack.evaluation.comparison import RESULT_NAME
+from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, SequenceResult
 from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.protocols.base import ScoreDescription
+from tirtrack.evaluation.result_files import by_folder, read_run
 from tirtrack.evaluation.results import RESULTS_FOLDER
 from tirtrack.overlay import draw_boxes
 from tirtrack.report.comparison_plots import SHOWN_TRACKERS
@@ -46,7 +46,7 @@ def film_strips(
 
     Args:
         section: the evaluation; its rows decide what is shown.
-        folder: the evaluation folder, which holds ``results/TRACKER/SEQUENCE.txt``.
+        folder: the evaluation folder, as for :func:`result_file`.
         dataset: frames and annotation; holds every sequence of the evaluation.
 
     Raises:
@@ -56,11 +56,19 @@ def film_strips(
     strips = []
     whose = " minus ".join(one.name for one in section.trackers[1::-1])
     drawn = tuple(one.name for one in section.trackers[:SHOWN_TRACKERS])
+    base_by_run = by_folder()
     for row, why in chosen(section.rows, section.result.primary, whose):
         sequence = by_name[row.name]
         boxes = {
             one.name: boxes_from_stored(
-                read_boxes(result_file(folder, one.name, row.name)), section.result.base
+                read_run(
+                    result_file(section.result, folder, one.name, cell),
+                    sequence,
+                    columns=section.result.result_columns or None,
+                    base=one.base,
+                    base_by_run=base_by_run,
+                ).boxes,
+                sequence.base,
             )
             for one, cell in zip(section.trackers, row.trackers, strict=True)
             if cell is not None and one.name in drawn
@@ -69,17 +77,26 @@ def film_strips(
     return tuple(strips)
 
 
-def result_file(folder: Path, tracker: str, sequence: str) -> Path:
-    """Where the boxes of one run lie, which is always below ``folder``.
+def result_file(result: Comparison, folder: Path, tracker: str, row: SequenceResult) -> Path:
+    """Where the boxes of a tracker's first run lie: the file that was scored, or what the
+    evaluation wrote, which is always below ``folder``.
+
+    Args:
+        result: the evaluation.
+        folder: its folder, which holds ``results/TRACKER/SEQUENCE.txt`` if it made them.
+        tracker: name of the tracker.
+        row: its result on the sequence.
 
     Raises:
         DatasetError: the names would lead out of the folder.
     """
+    if row.file:
+        return Path(row.file)
     root = folder / RESULTS_FOLDER
-    file = root / tracker / f"{sequence}.txt"
+    file = root / result.runs_of(tracker)[0].name / f"{row.name}.txt"
     if not file.resolve().is_relative_to(root.resolve()):
         raise DatasetError(
-            f'the names "{tracker}" and "{sequence}" lead out of it',
+            f'the names "{tracker}" and "{row.name}" lead out of it',
             root,
             f"{RESULT_NAME} is damaged: run the evaluation again",
         )

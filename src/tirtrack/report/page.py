@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tirtrack.report.content import ANNOTATION_COLOUR, ReportContent
 from tirtrack.source_line import counted
@@ -30,7 +31,7 @@ def render(content: ReportContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(seconds=seconds, counted=counted)
+    environment.filters.update(seconds=seconds, counted=counted, unbroken=unbroken)
     script = loader.get_source(environment, SCRIPT)[0]
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return environment.get_template(TEMPLATE).render(
@@ -48,3 +49,13 @@ def seconds(value: float) -> str:
     ('3.2 s', '125 s')
     """
     return f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
+
+
+def unbroken(text: str) -> Markup:
+    """A sentence, escaped, in which no line ends inside an option.
+
+    >>> unbroken("a < b: give --dataset DIR")
+    Markup('a &lt; b: give <span class="whole">--dataset</span> DIR')
+    """
+    marked = re.sub(r"--[a-z][a-z-]*", r'<span class="whole">\g<0></span>', str(escape(text)))
+    return Markup(marked)  # what was escaped, and our own marks
