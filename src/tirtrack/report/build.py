@@ -58,8 +58,8 @@ from tirtrack.report.verdict import only_tracker, verdict
 PAGE_NAME = "report.html"
 _WHAT_IS_THERE = AnnotationOptions(partial=True)  # the evaluation may have left sequences out
 _NO_BOXES = (
-    "Left out: the folder does not hold every tracker's boxes, as evaluate keeps them, and does not "
-    "say where they are; tirtrack score --out writes a result that does."
+    "Left out: the folder does not hold every tracker's boxes, as evaluate keeps them, and does "
+    "not say where they are; tirtrack score --out writes a result that does."
 )
 WITHOUT_LABELS = (
     "Nothing on this page rests on a label, so it cannot tell whether the student tracks better "
