@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -199,6 +201,58 @@ def test_stamped_names_whose_clocks_drift_are_matched_by_the_nearest_time():
     assert "2 of 1000 TIR frames left out" in found.said
     moved = found.shifted(3, HERE)
     assert next(b - a for a, b in moved.places) == 3
+    assert found.doubt.startswith(
+        "by their time stamps RGB has 25 frames/s and TIR 24.9501, which drifts by 2.0 frames"
+    )
+    assert matched_stems(rgb, tir, Pairing(match="time"), HERE).doubt == "", "the user knows"
+
+
+def stamped(count: int, first_s: float, step_s: float, lost: Sequence[int] = ()) -> list[str]:
+    """Stems in milliseconds since 1970."""
+    return [
+        f"{round(1000 * (1700000000 + first_s + k * step_s))}" for k in range(count) if k not in lost
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tir", "is_doubtful"),
+    [
+        pytest.param(stamped(1000, 0.007, 1 / 30), False, id="one rate"),
+        pytest.param(stamped(1000, 0.007, 1.0009 / 30), False, id="0.9 frames apart"),
+        pytest.param(stamped(1000, 0.007, 1.0011 / 30), True, id="1.1 frames apart"),
+        pytest.param(stamped(990, 0.007, 0.998 / 30), True, id="the other way"),
+        pytest.param(stamped(1000, 0.007, 1 / 30, range(99, 900, 40)), False, id="frames lost"),
+        pytest.param(stamped(300, 0.007, 1 / 9), False, id="another rate"),
+    ],
+)
+def test_only_stamps_that_drift_by_more_than_a_frame_are_doubted(tir, is_doubtful):
+    found = matched_stems(stamped(1000, 0.0, 1 / 30), tir, Pairing(), HERE)
+    assert found.by_time
+    assert ("drifts by" in found.doubt) is is_doubtful
+
+
+def test_time_stamps_that_are_equal_by_chance_are_no_reason_to_ask():
+    rgb, tir = stamped(1000, 0.0, 1 / 30), stamped(1000, 0.007, 1.0009 / 30)
+    assert len(set(rgb) & set(tir)) > 20
+    assert matched_stems(rgb, tir, Pairing(), HERE).by_time
+    with pytest.raises(PairsError, match="match them by time with --match time"):
+        matched_stems(rgb, [*rgb[:110], *tir[110:]], Pairing(), HERE)
+
+
+def test_a_rig_that_tells_a_drift_answers_the_doubt():
+    tir = stamped(1000, 0.007, 1.003 / 30)
+    found = matched_stems(stamped(1000, 0.0, 1 / 30), tir, Pairing(), HERE)
+    plain = stretched((8, 8), (8, 8))
+    for time, is_answered in (
+        (None, False),
+        (TimeOffset(frames=2.0), False),
+        (TimeOffset(frames=0.1, drift_error_per_1000=0.2), True),
+        (TimeOffset(frames=0.0, drift_per_1000=3.0, drift_error_per_1000=0.2), True),
+    ):
+        pairing = Pairing(rig=plain.model_copy(update={"time": time}))
+        moved = found.moved(pairing, HERE, is_video=True)
+        assert (moved.doubt == "") is is_answered, time
+        assert found.moved(replace(pairing, delay_frames=1), HERE, is_video=True).doubt
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,7 @@ class ImageTake:
         tir_options: options for reading TIR files where they leave it open.
         delay_frames: number of frames by which TIR was taken later, at the first pair.
         laid_out_as: the data set that the recording is of, if one was recognised.
+        warnings: reasons to doubt that frames belong together, one sentence each.
     """
 
     name: str
@@ -124,6 +125,7 @@ class ImageTake:
     tir_options: ReadOptions = AS_STORED
     delay_frames: int = 0
     laid_out_as: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def layout(self) -> str:
@@ -137,11 +139,6 @@ class ImageTake:
     def matched(self) -> str:
         """Empty: the lists of files say which belong together."""
         return ""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """None: images alone do not tell their time."""
-        return ()
 
     @property
     def has_rgb(self) -> bool:

@@ -22,8 +22,10 @@ from tirtrack.pairs.camera_names import (
 from tirtrack.pairs.rig import TimeOffset, later
 from tirtrack.pairs.timestamps import (
     default_gap_s,
+    drift_frames,
     interval_s,
     matched_by_time,
+    pace_s,
     seconds_of,
     smallest_gap_s,
     stamps_of,
@@ -31,6 +33,8 @@ from tirtrack.pairs.timestamps import (
 )
 
 MIN_MATCHED = 0.5
+MAX_DRIFT = 1.0  # frames in a recording
+MAX_CHANCE = 0.1  # of the time stamps of two cameras may be equal by chance
 _ONE_NUMBER_EACH = "name the frames of both cameras by their numbers, one name each"
 
 
@@ -44,6 +48,8 @@ class MatchedFrames:
         said: assumptions, a phrase; empty if names are equal.
         interval_s: time between neighbours in seconds, if known.
         by_time: whether frames were matched by time and not by name.
+        doubt: reason to doubt that frames matched by time belong together, a sentence; empty if
+            there is none.
     """
 
     places: tuple[tuple[int, int], ...]
@@ -51,6 +57,7 @@ class MatchedFrames:
     said: str = ""
     interval_s: float | None = None
     by_time: bool = False
+    doubt: str = ""
 
     def moved(self, pairing: Pairing, where: Path, *, is_video: bool) -> MatchedFrames:
         """The same frames with TIR taken later by the delay that was given, or else by the rig.
@@ -66,7 +73,9 @@ class MatchedFrames:
         time = pairing.rig.time if pairing.rig is not None and is_video else None
         delay = pairing.delay_frames
         if delay is None:
-            return self.in_time(time, where)
+            found = self.in_time(time, where)
+            is_told = time is not None and time.drift_error_per_1000 is not None
+            return replace(found, doubt="") if is_told else found
         found, last = self.shifted(delay, where), len(self.places) - 1
         if time is None or time.whole_frames(0) == delay == time.whole_frames(last):
             return found
@@ -132,7 +141,7 @@ def matched_stems(
     Equal stems are tried first, then stems without the part that names the camera (``_V`` and
     ``_T``), then without the common beginning and end of a camera's stems. If names do not match,
     stems that are time stamps, or numbers that count up as evenly as frames do, are matched by
-    time.
+    time; not where so many are equal that the others lack a partner.
 
     Args:
         rgb: unique stems of the RGB camera.
@@ -154,7 +163,8 @@ def matched_stems(
         if found is not None:
             return found
         surely = stamps is not None or (ticks is not None and ticks.is_regular)
-        if pairing.match == Match.NAME or not surely or set(rgb) & set(tir):
+        is_lack = len(set(rgb) & set(tir)) > MAX_CHANCE * min(len(rgb), len(tir))
+        if pairing.match == Match.NAME or not surely or is_lack:
             parts = [_parts(rgb, "rgb", pairing)[0], _parts(tir, "tir", pairing)[0]]
             offer = times is not None
             raise _unmatched(min((rgb, tir), parts, key=_alone), where, offer_time=offer)
@@ -252,7 +262,23 @@ def frames_by_time(
     )
     step = interval_s([rgb_s[place] for place, _ in places])
     kept = tuple(keys[place] for place, _ in places)
-    return MatchedFrames(tuple(places), kept, said, step, by_time=True)
+    doubt = "" if pairing.by_time else _clocks_drift(rgb_s, tir_s)
+    return MatchedFrames(tuple(places), kept, said, step, by_time=True, doubt=doubt)
+
+
+def _clocks_drift(rgb_s: Sequence[float], tir_s: Sequence[float]) -> str:
+    """A sentence if time stamps move against each other by more than a frame; else nothing."""
+    frames = drift_frames(rgb_s, tir_s)
+    if frames <= MAX_DRIFT:
+        return ""
+    pace_rgb, pace_tir = pace_s(rgb_s) or 1, pace_s(tir_s) or 1
+    return (
+        f"by their time stamps RGB has {1 / pace_rgb:.6g} frames/s and TIR {1 / pace_tir:.6g}, "
+        f"which drifts by {frames:.1f} frames in the recording; if each camera stamped by a clock "
+        "of its own, pairs drift as much: register the rig (`tirtrack pairs register`), which "
+        "finds the drift by what moves, and give --rig; if one clock stamped both, say so with "
+        "--match time"
+    )
 
 
 def _by_name(

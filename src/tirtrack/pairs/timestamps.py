@@ -22,6 +22,7 @@ _UNITS_S = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
 _FRAME_S = (0.005, 1.0)
 _SLOW_S = 1000.0
 _REGULAR = 0.7
+MAX_PACE = 0.02  # more is another rate, and no drift of clocks
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,31 @@ def interval_s(times_s: Sequence[float]) -> float | None:
     """The usual time between neighbours, seconds; ``None`` for fewer than two."""
     steps = np.diff(np.sort(np.asarray(times_s)))
     return float(np.median(steps)) if steps.size else None
+
+
+def pace_s(times_s: Sequence[float]) -> float | None:
+    """The mean time between neighbours where no frame is missing, seconds: far finer than the usual
+    time of stamps in milliseconds. ``None`` for fewer than two.
+    """
+    steps, usual = np.diff(np.sort(np.asarray(times_s))), interval_s(times_s)
+    if not usual:
+        return None
+    return float(steps[np.abs(steps / usual - 1) <= 0.5].mean())
+
+
+def drift_frames(rgb_s: Sequence[float], tir_s: Sequence[float]) -> float:
+    """By how many frames two cameras of nearly one rate move against each other, by their time
+    stamps, while both record; 0 where their rates differ.
+
+    >>> rgb, tir = ([k / 25 * pace for k in range(1000)] for pace in (1.0, 0.998))
+    >>> round(drift_frames(rgb, tir), 1)
+    2.0
+    """
+    pace_rgb, pace_tir = pace_s(rgb_s), pace_s(tir_s)
+    if not pace_rgb or not pace_tir or abs(pace_rgb / pace_tir - 1) > MAX_PACE:
+        return 0.0
+    span_s = min(max(rgb_s), max(tir_s)) - max(min(rgb_s), min(tir_s))
+    return max(span_s, 0.0) * abs(1 / pace_tir - 1 / pace_rgb)
 
 
 def default_gap_s(rgb_s: Sequence[float], tir_s: Sequence[float]) -> float:

@@ -66,6 +66,7 @@ def image_take(
         matched_by="time" if matched.by_time else "name",
         tir_options=pairing.tir_options,
         delay_frames=pairing.late_frames(is_video=is_video),
+        warnings=(matched.doubt,) if matched.doubt and not pairing.tir_alone else (),
     )
 
 
