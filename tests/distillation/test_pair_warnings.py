@@ -7,12 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tirtrack.boxes import Box
-from tirtrack.distillation.pair_warnings import delay_warnings, track_warnings
+from tirtrack.distillation.pair_warnings import delay_warnings, doubt_warnings, track_warnings
+from tirtrack.distillation.pool import Pool, PoolArrays
+from tirtrack.distillation.sources import Split
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
+from tirtrack.pairs.source import Manifest, Pair, Recording
 from tirtrack.pairs.track_delay import TrackDelay
 from tirtrack.pairs.tracklets import Track, TrackFault, Tracklet
+from tirtrack.progress import silent
 
 
 @pytest.fixture
@@ -113,6 +118,11 @@ def test_a_recipe_with_tracks_that_trains_on_stills_alone_is_warned_of(tracks, w
         (-1.0, 0, "TIR is 1.0 frames early; take TIR that much earlier with --delay -1"),
         (2.0, 5, "take TIR that much later with --delay 7 in place of 5"),
         (-2.0, 2, "take TIR that much earlier with --delay 0 in place of 2"),
+        (
+            2.0,
+            None,
+            "register the rig on this recording (`tirtrack pairs register`) and give that --rig",
+        ),
         (0.7, 0, ""),
         (0.0, 5, ""),
     ],
@@ -122,3 +132,55 @@ def test_tir_that_is_late_by_its_tracks_is_said_with_the_option(frames, given, s
     assert bool(warnings) is bool(said)
     assert all(one.endswith(said) and "14 targets" in one for one in warnings)
     assert delay_warnings(None, given) == []
+
+
+class Late:
+    """A camera that shakes, TIR late by a number of frames that may grow."""
+
+    name = "late"
+
+    def __init__(self, drift_per_1000: float) -> None:
+        rng = np.random.default_rng(0)
+        world = ndimage.gaussian_filter(rng.random((160, 200)), 3)
+        world = 255 * (world - world.min()) / np.ptp(world)
+
+        def seen(instant: float) -> np.ndarray:
+            down, right = (
+                8 * np.sin(instant / 11),
+                9 * np.sin(instant / 7) + 5 * np.sin(instant / 17),
+            )
+            return ndimage.shift(world, (down, right), order=1)[20:140, 20:180]
+
+        self.rgb = [seen(k).astype(np.uint8) for k in range(320)]
+        self.tir = [seen(k - 4 - drift_per_1000 * k / 1000) for k in range(320)]
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    def __getitem__(self, index: int) -> Pair:
+        tir = (128 + 90 * np.sin(self.tir[index] / 255 * np.pi * 1.5 + 1)).astype(np.uint8)
+        rgb = np.repeat(self.rgb[index][..., None], 3, axis=2)
+        return Pair(f"late/{index:06d}", "late", index, rgb, tir)
+
+    def recordings(self) -> dict[str, Recording]:
+        return {"late": Recording("late", range(len(self)), is_video=True)}
+
+    def manifest(self) -> Manifest:
+        return Manifest("late", "own", [])
+
+
+@pytest.mark.parametrize("drift", [0.0, 4.0])
+def test_a_delay_that_drifts_is_never_answered_with_a_constant_one(drift):
+    """Neither where outlines notice it nor where tracks do."""
+    source = Late(drift)
+    split = Split(source, (0,), source, (), "whole")
+    pool = Pool([], PoolArrays({}, {}, np.zeros(0, bool)), are_features=False)
+    for delay in (None, TrackDelay(4.6, 9)):
+        said = [
+            one
+            for one in doubt_warnings(split, [], pool, silent, delay)
+            if "not of one instant" in one
+        ]
+        assert len(said) == 1
+        assert ("take TIR that much later with --delay" in said[0]) is (drift == 0)
+        assert ("register the rig on this recording" in said[0]) is (drift != 0)

@@ -15,8 +15,9 @@ from tirtrack.errors import PairsError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.delay import Delay
 from tirtrack.pairs.doubt_sentences import sentences
-from tirtrack.pairs.doubts import QUICK, THOROUGH, look_for_doubts
+from tirtrack.pairs.doubts import QUICK, THOROUGH, RecordingDoubts, look_for_doubts
 from tirtrack.pairs.likeness import TURNS, likeness
+from tirtrack.pairs.rig import TimeOffset
 from tirtrack.pairs.source import Pair
 
 
@@ -117,6 +118,35 @@ def test_tir_of_a_few_frames_later_is_said_in_frames_and_with_the_way_out(tmp_pa
     half = look_for_doubts(open_pairs(tmp_path / "late", pairing=Pairing(delay_frames=2)))
     assert sentences(half)[0].endswith("with --delay 5 in place of 2")
     assert not sentences(half, says_delays=False)
+
+
+LATE = RecordingDoubts("rig", delay=Delay(4, 0.2, 0.6, "correlation"))
+
+
+def test_what_drifts_is_said_once_and_with_no_constant_delay():
+    drifts = TimeOffset(frames=3.0, drift_per_1000=4.0, drift_error_per_1000=0.3, measures=9)
+    constant = drifts.model_copy(update={"drift_per_1000": 0.0})
+    (said,) = sentences([LATE], times={"rig": drifts})
+    assert said.startswith("rig: frames of a pair are not of one instant: TIR 3.0 frames late")
+    assert said.endswith("give that --rig, without --delay: it takes the TIR frame that is nearest")
+    (said,) = sentences([LATE], times={"rig": constant})
+    assert said.endswith("take TIR that much later with --delay 4")
+    (said,) = sentences([replace(LATE, delay=None)], times={"rig": constant})
+    assert "register the rig on this recording" in said
+    many = [replace(LATE, name=str(number)) for number in range(5)]
+    said = sentences(many, times={one.name: drifts for one in many})
+    assert [one[:2] for one in said[:3]] == ["0:", "1:", "2:"]
+    assert said[3:] == ["the same in 2 more recordings"]
+
+
+def test_where_a_rigs_drift_is_in_use_no_constant_delay_is_advised():
+    (said,) = sentences([replace(LATE, given_frames=None)])
+    assert "--delay 4" not in said
+    assert "the rig's drift does not fit" in said
+    (said,) = sentences(
+        [replace(LATE, given_frames=None), replace(LATE, delay=replace(LATE.delay, frames=9))]
+    )
+    assert "the rig's drift does not fit" in said
 
 
 def test_recordings_of_a_gain_control_beside_raw_counts_are_named(tmp_path, real):

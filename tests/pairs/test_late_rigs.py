@@ -213,6 +213,22 @@ def test_a_delay_replaces_that_of_a_rig_and_shards_keep_it(
     assert_same_pairs(folder, open_pairs(tmp_path / "out"))
 
 
+def test_of_a_rig_that_drifts_no_constant_delay_is_known(tmp_path, write_images):
+    folder = write_images(tmp_path / "v", [f"{k:03d}" for k in range(9)])
+    drifting = rig_of(TimeOffset(frames=2.3, drift_per_1000=0.4))
+    known = [
+        open_pairs(folder, pairing=pairing).recordings()["v"].delay_frames
+        for pairing in (
+            Pairing(rig=TWO),
+            Pairing(rig=drifting),
+            Pairing(rig=drifting, delay_frames=3),
+        )
+    ]
+    assert known == [2, None, 3]
+    stills = write_images(tmp_path / "s", ["a", "c", "f", "x"])
+    assert open_pairs(stills, pairing=Pairing(rig=drifting)).recordings()["s"].delay_frames == 0
+
+
 def test_a_script_that_repeats_the_delay_of_its_rig_counts_it_once(tmp_path, capsys):
     still, file = standing(tmp_path / "a", "0123456789"), str(tmp_path / "rig.json")
     assert run(["pairs", "register", str(still), "--delay", "3", "--out", file]) == 0

@@ -210,7 +210,9 @@ def test_stamped_names_whose_clocks_drift_are_matched_by_the_nearest_time():
 def stamped(count: int, first_s: float, step_s: float, lost: Sequence[int] = ()) -> list[str]:
     """Stems in milliseconds since 1970."""
     return [
-        f"{round(1000 * (1700000000 + first_s + k * step_s))}" for k in range(count) if k not in lost
+        f"{round(1000 * (1700000000 + first_s + k * step_s))}"
+        for k in range(count)
+        if k not in lost
     ]
 
 

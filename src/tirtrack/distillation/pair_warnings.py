@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import TypeGuard
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from tirtrack.distillation.summary import PassRate, harvest_of
 from tirtrack.pairs.doubt_sentences import delay_fix, reasons, sentences
 from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts
 from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.pairs.rig import TimeOffset
+from tirtrack.pairs.source import PairSource
+from tirtrack.pairs.time_offset import time_offsets
 from tirtrack.pairs.track_delay import TrackDelay
 from tirtrack.pairs.tracklets import Track
 from tirtrack.progress import Progress
@@ -103,20 +107,24 @@ def track_warnings(tracks: Mapping[str, Sequence[Track]] | None) -> list[str]:
     return [f"{why}: no video is trained on, only stills"]
 
 
-def delay_warnings(delay: TrackDelay | None, given: int) -> list[str]:
+def delay_warnings(delay: TrackDelay | None, given: int | None) -> list[str]:
     """A warning if TIR is late or early by a frame or more.
 
     Args:
         delay: delay by the tracks; ``None`` if it cannot be told.
-        given: frames by which TIR is taken later already.
+        given: frames by which TIR is taken later already; ``None`` where that drifts.
     """
-    if delay is None or abs(delay.frames) < DELAYED_FRAMES:
+    if not _is_late(delay):
         return []
     return [
         f"frames of a pair are not of one instant: by {delay.targets} targets that were followed "
         f"in both modalities TIR is {abs(delay.frames):.1f} frames "
         f"{'late' if delay.frames > 0 else 'early'}; {delay_fix(round(delay.frames), given)}"
     ]
+
+
+def _is_late(delay: TrackDelay | None) -> TypeGuard[TrackDelay]:
+    return delay is not None and abs(delay.frames) >= DELAYED_FRAMES
 
 
 def split_warnings(split: Split, recipe: CrossModalRecipe) -> list[str]:
@@ -128,7 +136,7 @@ def split_warnings(split: Split, recipe: CrossModalRecipe) -> list[str]:
 
 
 def doubt_warnings(
-    split: Split, clips: Sequence[Clip], pool: Pool, progress: Progress, *, says_delays: bool
+    split: Split, clips: Sequence[Clip], pool: Pool, progress: Progress, delay: TrackDelay | None
 ) -> list[str]:
     """Warnings of recordings that may not be pairs, with the teacher's pass counts for them.
 
@@ -137,15 +145,41 @@ def doubt_warnings(
         clips: clips of the pool.
         pool: pool that the teacher checked.
         progress: callback that is told of every recording.
-        says_delays: whether delays of the pairs to train on are said; not where the tracks have
-            said one.
+        delay: delay by the tracks, which is said in place of any other; ``None`` if it cannot be
+            told.
     """
     found = look_for_doubts(split.source, QUICK, progress=progress)
-    warnings = sentences(found, _passed(found, clips, pool), says_delays=says_delays)
+    drifts = _drifts(split.source, found, delay)
+    given = next(iter(split.source.recordings().values())).delay_frames
+    by_tracks = [] if drifts else delay_warnings(delay, given)
+    remarks = _passed(found, clips, pool)
+    warnings = [
+        *by_tracks,
+        *sentences(found, remarks, times=drifts, says_delays=not by_tracks),
+    ]
     if split.has_two_sources:
         doubts = look_for_doubts(split.held_back_source, QUICK, progress=progress)
-        warnings += [f"held-back pairs: {said}" for said in sentences(doubts)]
+        drifts = _drifts(split.held_back_source, doubts, None)
+        warnings += [f"held-back pairs: {said}" for said in sentences(doubts, times=drifts)]
     return warnings
+
+
+def _drifts(
+    source: PairSource, found: Sequence[RecordingDoubts], delay: TrackDelay | None
+) -> dict[str, TimeOffset]:
+    """The time offsets that drift, by name, of recordings in which a delay was noticed: what is
+    noticed of a drift is a delay that no constant one mends.
+    """
+    recordings = source.recordings()
+    late = {one.name for one in found if one.delay is not None}
+    if _is_late(delay):
+        late = set(recordings)
+    times = time_offsets(source, late) if late else {}
+    return {
+        name: one
+        for name, one in times.items()
+        if one.drift_per_1000 and one.moves(len(recordings[name].indices))
+    }
 
 
 def _passed(found: Sequence[RecordingDoubts], clips: Sequence[Clip], pool: Pool) -> dict[str, str]:

@@ -18,7 +18,6 @@ from tirtrack.distillation.clips import Clip, clips_of, usable_proposals, uses_r
 from tirtrack.distillation.foreign_teacher import can_match, check_pool
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
 from tirtrack.distillation.pair_warnings import (
-    delay_warnings,
     doubt_warnings,
     harvest_warnings,
     masked_warnings,
@@ -134,17 +133,14 @@ def distil_network(
         rates = pass_rates_of(pool)
     with timed(seconds, "pairs"):
         proposals, others = list(found.values()), list(held_back.values())
-        given = next(iter(split.source.recordings().values())).delay_frames
-        delays = delay_warnings(delay, given)
         warnings = [
             *harvest_warnings(proposals, others, recipe, unit),
             *unusable_warnings(unusable, unit),
             *masked_warnings([*proposals, *others], unit),
             *track_warnings(tracks),
-            *delays,
             *rate_warnings(rates, recipe),
             *split_warnings(split, recipe),
-            *doubt_warnings(split, clips, pool, run.progress, says_delays=not delays),
+            *doubt_warnings(split, clips, pool, run.progress, delay),
         ]
     summary = summary.model_copy(
         update={

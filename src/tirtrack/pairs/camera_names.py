@@ -132,9 +132,9 @@ class Pairing:
             return self.rig
         return self.rig.model_copy(update={"time": None})
 
-    def late_frames(self, *, is_video: bool) -> int:
-        """Number of frames by which TIR is taken later: the delay, or a rig's time offset at the
-        first pair.
+    def late_frames(self, *, is_video: bool) -> int | None:
+        """Number of frames by which TIR is taken later: the delay, or a rig's time offset;
+        ``None`` where that drifts.
 
         Args:
             is_video: whether a rig's time offset moves the recording.
@@ -142,7 +142,9 @@ class Pairing:
         if self.delay_frames is not None:
             return self.delay_frames
         time = None if self.rig is None else self.rig.time
-        return time.whole_frames(0) if time is not None and is_video else 0
+        if time is None or not is_video:
+            return 0
+        return None if time.drift_per_1000 else time.whole_frames(0)
 
     def name_of(self, modality: str) -> str | None:
         """The name that the user gave, without the blanks around it."""

@@ -11,16 +11,19 @@ import numpy as np
 from tirtrack.pairs.colour import SWAP
 from tirtrack.pairs.doubts import RecordingDoubts
 from tirtrack.pairs.likeness import Unusable
+from tirtrack.pairs.rig import TimeOffset
 from tirtrack.pairs.source import named
 
 _NAMED = 3
 _SAME_DELAY_FRAMES = 2
+_REGISTER = "register the rig on this recording (`tirtrack pairs register`) and give that --rig"
 
 
 def sentences(
     found: Sequence[RecordingDoubts],
     remarks: Mapping[str, str] | None = None,
     *,
+    times: Mapping[str, TimeOffset] | None = None,
     says_delays: bool = True,
 ) -> list[str]:
     """What the user should know, one sentence for each kind of doubt, the worst first.
@@ -28,15 +31,21 @@ def sentences(
     Args:
         found: doubts about each recording.
         remarks: further remarks on recordings whose modalities have nothing in common, by name.
+        times: time offsets that take other TIR frames, by name of the recording.
         says_delays: whether delays are said.
     """
-    more = remarks or {}
+    more, late = remarks or {}, _late(found, times or {})
     return [
         *_each_kind(found, _is_same_picture, _same_picture),
         *_each_kind(found, lambda one: one.swapped, _swapped),
         *_each_kind(found, lambda one: bool(one.turned), _turn),
         *_clocks(found),
-        *_each_kind(found, lambda one: says_delays and one.delay is not None, _delayed),
+        *_each_kind(
+            found,
+            lambda one: says_delays and one.delay is not None and one.name not in late,
+            _delayed,
+        ),
+        *_first(list(late.values())),
         *_each_kind(found, _shares_no_outlines, partial(_unrelated, more)),
         *chain.from_iterable(
             _each_kind(found, partial(_is_unusable, reason), partial(_unusable, advice))
@@ -147,30 +156,50 @@ def _mixed_depths(found: Sequence[RecordingDoubts]) -> list[str]:
 
 
 def _clocks(found: Sequence[RecordingDoubts]) -> list[str]:
-    said = [f"{one.name}: {clock}" for one in found for clock in one.clocks]
+    return _first([f"{one.name}: {clock}" for one in found for clock in one.clocks])
+
+
+def _first(said: Sequence[str]) -> list[str]:
+    """The first few sentences, each of a recording, and how many more there are."""
     more = len(said) - _NAMED
     return [*said[:_NAMED], *([f"the same in {more} more recordings"] if more > 0 else [])]
+
+
+def _late(found: Sequence[RecordingDoubts], times: Mapping[str, TimeOffset]) -> dict[str, str]:
+    """A sentence on each recording of a time offset that drifts, or where no delay was noticed: of
+    others the delay says enough.
+    """
+    return {
+        one.name: f"{one.name}: frames of a pair are not of one instant: "
+        f"{times[one.name].in_words()}; {_REGISTER}, without --delay: it takes the TIR frame that "
+        "is nearest"
+        for one in found
+        if one.name in times and (one.delay is None or times[one.name].drift_per_1000)
+    }
 
 
 def _delayed(doubtful: Sequence[RecordingDoubts]) -> str:
     names = named([f"{one.name} {_delay_text(one)}" for one in doubtful])
     frames = [one.delay.frames for one in doubtful if one.delay is not None]
-    fix = delay_fix(int(np.median(frames)), doubtful[0].given_frames)
-    if max(frames) - min(frames) > _SAME_DELAY_FRAMES:
+    given = [one.given_frames for one in doubtful]
+    fix = delay_fix(int(np.median(frames)), None if None in given else given[0])
+    if None not in given and max(frames) - min(frames) > _SAME_DELAY_FRAMES:
         fix = "give recordings of one delay on their own, with --delay FRAMES"
     return f"frames of a pair are not of one instant: {names}; {fix}"
 
 
-def delay_fix(frames: int, given: int) -> str:
+def delay_fix(frames: int, given: int | None) -> str:
     """What to do about a delay of TIR, a phrase.
 
     Args:
         frames: frames by which TIR is late; negative: early.
-        given: frames by which it is taken later already.
+        given: frames by which it is taken later already; ``None`` where that drifts.
 
     >>> delay_fix(-2, 5)
     'take TIR that much earlier with --delay 3 in place of 5'
     """
+    if given is None:
+        return f"the rig's drift does not fit, and no --delay replaces it: {_REGISTER}"
     later = "later" if frames > 0 else "earlier"
     before = f" in place of {given}" if given else ""
     return f"take TIR that much {later} with --delay {given + frames}{before}"

@@ -55,7 +55,8 @@ class RecordingDoubts:
         delay_s: the delay in seconds, if the rate is known.
         clocks: doubts that come from the files' clocks, one sentence each.
         frozen: whether most TIR frames of a video equal the one read before.
-        given_frames: number of frames by which TIR is taken later already, as the user asked.
+        given_frames: number of frames by which TIR is taken later already, by a delay or a rig;
+            ``None`` where that drifts.
         turned: how TIR lies to RGB, one of ``TURNS``; empty if they are the same way round.
         unusable: number of compared pairs that cannot be used, by reason.
         tir_depth: type of the TIR samples as stored; empty where no pair could be read.
@@ -71,7 +72,7 @@ class RecordingDoubts:
     delay_s: float | None = None
     clocks: Sequence[str] = ()
     frozen: bool = False
-    given_frames: int = 0
+    given_frames: int | None = 0
     turned: str = ""
     unusable: Mapping[str, int] = field(default_factory=dict)
     tir_depth: str = ""

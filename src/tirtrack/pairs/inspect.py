@@ -275,8 +275,10 @@ def _warnings(
             f"{len(damaged)} of {pairs} {unit}s cannot be used; repair or remove them (listed "
             "below)"
         )
-    found += sentences([one.doubts for one in facts])
-    found += [_late(one) for one in facts if _is_late(one)]
+    times = {
+        one.name: one.time for one in facts if one.time is not None and one.time.moves(one.pairs)
+    }
+    found += sentences([one.doubts for one in facts], times=times)
     for one in facts:
         if one.unusable and one.doubts.main_reason is None:  # else a sentence has said so
             found.append(
@@ -312,21 +314,6 @@ def _warnings(
             "random boxes stand there"
         )
     return found
-
-
-def _is_late(one: RecordingFacts) -> bool:
-    """Whether a time offset takes other frames, and no sentence before has said enough of it."""
-    if one.time is None or not one.time.moves(one.pairs):
-        return False
-    return one.doubts.delay is None or one.time.drift_per_1000 != 0
-
-
-def _late(one: RecordingFacts) -> str:
-    said = "" if one.time is None else one.time.in_words()
-    return (
-        f"{one.name}: frames of a pair are not of one instant: {said}; register the rig once "
-        "(`tirtrack pairs register`) and give --rig, which takes the TIR frame that is nearest"
-    )
 
 
 def _too_far_apart(offset: OffsetSummary) -> str:

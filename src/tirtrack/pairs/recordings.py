@@ -70,8 +70,8 @@ class Take(Protocol):
         """Whether RGB is read."""
 
     @property
-    def delay_frames(self) -> int:
-        """Number of frames by which TIR is taken later, at the first pair."""
+    def delay_frames(self) -> int | None:
+        """Number of frames by which TIR is taken later; ``None`` where that drifts."""
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -109,7 +109,7 @@ class ImageTake:
         frames_per_s: pairs per second, if names are times.
         matched_by: ``name`` or ``time``.
         tir_options: options for reading TIR files where they leave it open.
-        delay_frames: number of frames by which TIR was taken later, at the first pair.
+        delay_frames: number of frames by which TIR was taken later; ``None`` where that drifts.
         laid_out_as: the data set that the recording is of, if one was recognised.
         warnings: reasons to doubt that frames belong together, one sentence each.
     """
@@ -123,7 +123,7 @@ class ImageTake:
     frames_per_s: float | None = None
     matched_by: str = "name"
     tir_options: ReadOptions = AS_STORED
-    delay_frames: int = 0
+    delay_frames: int | None = 0
     laid_out_as: str = ""
     warnings: tuple[str, ...] = ()
 

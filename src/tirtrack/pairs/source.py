@@ -104,7 +104,8 @@ class Recording:
             where nothing is known.
         read_as: options with which TIR is read, as typed; part of the recording's identity.
         has_rgb: whether its pairs have RGB.
-        delay_frames: number of frames by which TIR is taken later already, at the first pair.
+        delay_frames: number of frames by which TIR is taken later already; ``None`` where a rig's
+            drift changes it.
         rig: hash of the map by which TIR was registered; empty where it was not. Part of the
             recording's identity.
     """
@@ -119,7 +120,7 @@ class Recording:
     description: Sequence[str] = ()
     read_as: str = ""
     has_rgb: bool = True
-    delay_frames: int = 0
+    delay_frames: int | None = 0
     rig: str = ""
 
 

@@ -13,7 +13,7 @@ is the offset and its drift; where they do not agree, nothing is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -89,21 +89,30 @@ def common_time_offset(source: PairSource) -> TimeOffset | None:
     )
 
 
-def time_offsets(source: PairSource) -> dict[str, TimeOffset]:
+def time_offsets(source: PairSource, names: Collection[str] | None = None) -> dict[str, TimeOffset]:
     """The time offset of each video of a source that has one which can be told, by its name; of
     many videos only some are measured, evenly spread.
+
+    Args:
+        source: the pairs; recordings of stills and of TIR alone are passed over.
+        names: recordings to look at; ``None``: all.
     """
-    recordings, each = _measured(source)
+    recordings, each = _measured(source, names)
     found = {one.name: measure_time_offset(_windows(source, one, each)) for one in recordings}
     return {name: one for name, one in found.items() if one is not None}
 
 
-def _measured(source: PairSource) -> tuple[list[Recording], int]:
+def _measured(
+    source: PairSource, names: Collection[str] | None = None
+) -> tuple[list[Recording], int]:
     """The videos that are measured, and in how many windows each."""
     recordings = [
         one
         for one in source.recordings().values()
-        if one.is_video and one.has_rgb and len(one.indices) >= LEAST_FRAMES
+        if one.is_video
+        and one.has_rgb
+        and len(one.indices) >= LEAST_FRAMES
+        and (names is None or one.name in names)
     ]
     each = max(min(WINDOWS_IN_ALL // max(len(recordings), 1), MOST_WINDOWS), 1)
     return spread(recordings, WINDOWS_IN_ALL), each
