@@ -213,6 +213,46 @@ def test_a_delay_replaces_that_of_a_rig_and_shards_keep_it(
     assert_same_pairs(folder, open_pairs(tmp_path / "out"))
 
 
+@pytest.mark.parametrize("kind", ["images", "videos", "split"])
+def test_shards_in_which_a_delay_was_added_to_that_of_the_rig(
+    tmp_path, write_images, write_videos, kind
+):
+    """As they were before a delay replaced it: of images the files still are the pairs."""
+    place, out, layout, wh = tmp_path / "v", tmp_path / "out", None, (128, 96)
+    place.mkdir()
+    if kind == "images":
+        write_images(place, [f"{k:03d}" for k in range(9)])
+    elif kind == "videos":
+        write_videos(place, 9, 9)
+    else:
+        layout, wh = "stacked", (64, 48)
+        with VideoWriter(place / "both.mp4", 10) as writer:
+            for k in range(9):
+                writer.write(np.full((96, 64, 3), 20 + 20 * k, np.uint8))
+    mined = Pairing(rig=rig_of(TimeOffset(frames=2.3), wh), layout=layout)
+    mine_pairs(place, out, pairing=mined)
+    before = [open_pairs(out)[index].tir for index in range(7)]
+    index = json.loads((out / "index.json").read_text())
+    index["recordings"][0]["pairing"]["delay_frames"] = 1
+    (out / "index.json").write_text(json.dumps(index))
+    alone = Pairing(tir_alone=True)
+    if kind != "images":
+        with pytest.raises(
+            PairsError, match=r"added --delay 1 to the time .* mine the pairs again"
+        ):
+            open_pairs(out)
+    if kind == "split":
+        with pytest.raises(PairsError, match="mined by an earlier version"):
+            open_pairs(out, pairing=alone)
+        return
+    assert len(open_pairs(out, pairing=alone)) == 7
+    if kind == "images":
+        source = open_pairs(out)
+        assert next(iter(source.recordings().values())).delay_frames == 1 + 2
+        for position, tir in enumerate(before):
+            assert_array_equal(source[position].tir, tir)
+
+
 def test_of_a_rig_that_drifts_no_constant_delay_is_known(tmp_path, write_images):
     folder = write_images(tmp_path / "v", [f"{k:03d}" for k in range(9)])
     drifting = rig_of(TimeOffset(frames=2.3, drift_per_1000=0.4))

@@ -50,8 +50,9 @@ class ShardPairs:
         any_aspect: whether TIR of another aspect ratio is stretched onto the RGB grid.
 
     Raises:
-        PairsError: mining was not finished, the index is damaged, or a rig is given and the shards
-            have one already, or it would pair other frames.
+        PairsError: mining was not finished, the index is damaged, a rig is given and the shards
+            have one already, or it would pair other frames. Or frames of videos were paired by a
+            rule that is no more.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class ShardPairs:
         self._folder = folder
         self._tir_alone, self._any_aspect = tir_alone, any_aspect
         index = read_index(self._folder)
+        _check_rule(index, self._folder, tir_alone=tir_alone)
         self.name = index.name
         self._licence = index.licence
         self._is_judged = index.judged
@@ -166,7 +168,7 @@ class ShardPairs:
                 _without_rgb(one.description) if self._tir_alone else one.description,
                 as_typed(ReadOptions(**one.pairing.tir_options)),
                 one.has_rgb and not self._tir_alone,
-                _pairing(one, tir_alone=False).late_frames(is_video=one.is_video),
+                _late_frames(one),
                 self._rigs[one.name].identity if one.name in self._rigs else "",
             )
         return found
@@ -283,6 +285,37 @@ def _rigs(index: ShardIndex, given: Rig | None, folder: AnyPath) -> dict[str, Ri
     for one in index.recordings:
         given.check_paired(one.name, one.pairs, is_video=one.is_video and one.has_rgb)
     return {one.name: given for one in index.recordings if one.has_rgb}
+
+
+def _adds_delays(recording: StoredRecording) -> bool:
+    """Whether a delay was added to its rig's time offset, as an earlier version did; since then
+    it replaces it.
+    """
+    has_time = recording.rig is not None and recording.rig.time is not None
+    return bool(recording.pairing.delay_frames) and has_time
+
+
+def _check_rule(index: ShardIndex, folder: AnyPath, *, tir_alone: bool) -> None:
+    """Refuse videos whose frames would be paired otherwise than when they were mined."""
+    for one in index.recordings:
+        stays = not one.holds_videos or (tir_alone and one.split is None)  # frames are listed
+        if _adds_delays(one) and not stays:
+            raise PairsError(
+                f"{one.name} was mined by an earlier version, which added --delay "
+                f"{one.pairing.delay_frames} to the time offset of --rig; now a delay replaces it, "
+                "and other frames would belong together",
+                folder,
+                "mine the pairs again",
+            )
+
+
+def _late_frames(recording: StoredRecording) -> int | None:
+    """By how many frames TIR was taken later; ``None`` where that drifts."""
+    delay = recording.pairing.delay_frames
+    if not _adds_delays(recording):
+        return _pairing(recording, tir_alone=False).late_frames(is_video=recording.is_video)
+    late = Pairing(rig=recording.rig).late_frames(is_video=recording.is_video)
+    return None if late is None else delay + late
 
 
 def _samples(recording: StoredRecording) -> range:
