@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -202,6 +203,32 @@ def test_pictures_beside_recordings_are_no_camera_alone(tmp_path):
     _rig(tmp_path / "rig" / "a", _names("rgb/{}.png"), _names("tir/{}.png"))
     _write(tmp_path / "rig" / "vis" / "plot.png", 0)
     assert list(open_pairs(tmp_path / "rig").recordings()) == ["rig/a"]
+
+
+@pytest.mark.parametrize("tir", ["tir.mp4", "tir.cptv", "tir"])
+def test_a_picture_of_rgb_beside_a_recording_of_tir_is_no_recording(
+    tmp_path, write_images, write_videos, shared, tir
+):
+    place = tmp_path / "a"
+    place.mkdir()
+    if tir == "tir":
+        write_images(place, ["1", "2", "3"])
+        shutil.rmtree(place / "rgb")
+    elif tir == "tir.mp4":
+        write_videos(place, 3, 3)
+        (place / "rgb.mp4").unlink()
+    else:
+        shutil.copyfile(shared / "data/pairs/odd/lepton_v2.cptv", place / tir)
+    assert not any(one.has_rgb for one in open_pairs(place).recordings().values())
+    for name, is_camera in (("preview.png", False), ("visible.png", True)):
+        Image.fromarray(np.zeros((96, 128, 3), np.uint8)).save(place / name)
+        for folder in (place, tmp_path):
+            if not is_camera:
+                assert len(open_pairs(folder)) >= 3
+                continue
+            with pytest.raises(PairsError, match=r"the picture visible\.png|and RGB is images"):
+                open_pairs(folder)
+    assert len(open_pairs(place / tir)) >= 3
 
 
 def test_time_stamps_are_matched_within_a_gap(tmp_path):

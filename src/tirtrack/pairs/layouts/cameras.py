@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tirtrack.errors import PairsError
 from tirtrack.images import IMAGE_KINDS
-from tirtrack.pairs.camera_names import MODALITIES, Pairing, camera_stem, named
+from tirtrack.pairs.camera_names import MODALITIES, SPELLINGS, Pairing, camera_stem, named
 from tirtrack.pairs.layouts.listing import (
     LISTED,
     bare,
@@ -70,12 +70,12 @@ CAMERAS = Cameras()
 
 def is_tir_half(folder: Path, pairing: Pairing) -> bool:
     """Whether a folder of :class:`Cameras` holds the TIR camera and nothing else that has frames,
-    and the user named no RGB camera.
+    no picture named like the RGB camera either, and the user named no RGB camera.
     """
     sides = _sides(folder, pairing)
     frames = [path for path in folders_and_videos(folder) if has_frames(path)]
     is_half = bool(sides["tir"]) and not sides["rgb"] and frames == sides["tir"]
-    return is_half and pairing.rgb is None
+    return is_half and pairing.rgb is None and not _rgb_pictures(folder)
 
 
 def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
@@ -93,8 +93,17 @@ def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
     if folder.is_file():
         return takes_of_two((folder, folder), name, pairing, folder.parent)
     sides = _sides(folder, pairing)
-    if not any(sides.values()):
+    pictures = [] if sides["rgb"] or pairing.tir_alone else _rgb_pictures(folder)
+    is_one_file = bool(pictures) and all(one.suffix.lower() == ".cptv" for one in sides["tir"])
+    if is_one_file or not any(sides.values()):  # a CPTV file may hold one frame, and be a picture
         return _takes_of_mixed_files(folder, name, pairing)
+    if pictures and sides["tir"]:
+        tir = shown(sides["tir"][0])
+        raise PairsError(
+            f"of RGB there is the picture {pictures[0].name} alone, and TIR is {tir}",
+            folder,
+            f"give RGB in the same way, or {tir} itself to train on TIR alone",
+        )
     if several := _several(sides):
         return [
             take
@@ -211,6 +220,12 @@ def _candidates(inside: Sequence[Path], modality: str, pairing: Pairing) -> list
     return [
         path for path in named(folders, modality, Pairing()) if _all_carry(path, modality, pairing)
     ]
+
+
+def _rgb_pictures(folder: Path) -> list[Path]:
+    """The pictures that have the RGB camera's name and no other word."""
+    pictures = files_of_kinds(folder, IMAGE_KINDS.keys() - VIDEO_KINDS)
+    return [one for one in pictures if one.stem.casefold() in SPELLINGS["rgb"]]
 
 
 def _word(folder: Path, modality: str) -> bool:
