@@ -15,6 +15,7 @@ from tirtrack.pairs.doubt_sentences import sentences
 from tirtrack.pairs.doubts import left_out, look_for_doubts, unusable_pairs
 from tirtrack.pairs.likeness import FOLLOWS_DETAIL, Unusable, content, likeness, unusable
 from tirtrack.pairs.source import Pair, Recording
+from tirtrack.palettes import palette_colours
 
 REAL = ("roadscene", "m3svd/0111_1753", "vtuav/bus1", "m3svd_video/1230_1202", "llvip")
 
@@ -40,6 +41,13 @@ def test_most_pairs_of_a_kind_are_named_as_that_kind(real, kind):
         found.append(unusable(made))
     assert sum(one is not None for one in found) >= 0.8 * len(found)
     assert sum(one is kind for one in found) >= 0.7 * len(found)
+
+
+def test_thermal_painted_with_a_palette_in_place_of_rgb_is_a_second_thermal_camera(real):
+    for pair in real:
+        other = np.clip(0.8 * np.roll(pair.tir, 2, axis=1) + 20, 0, 255).astype(np.uint8)
+        painted = replace(pair, rgb=palette_colours("ironbow")[other])
+        assert unusable(painted) is Unusable.ONE_KIND
 
 
 def test_blank_and_shutter_frames_are_told_without_rgb():

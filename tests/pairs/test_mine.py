@@ -389,6 +389,26 @@ def test_the_command_mines_and_inspect_reads_its_shards(tmp_path, rig, capsys):
     assert (seen["name"], seen["pairs"], seen["usable_pairs"]) == ("rig", 17, 17)
 
 
+def test_the_command_says_what_was_assumed_and_what_files_tell_against_the_pairs(
+    tmp_path, write_images, capsys
+):
+    rig = tmp_path / "rig"
+    write_images(rig / "a", ["1", "2", "3"])
+    write_images(rig / "c", [f"{k:03d}" for k in range(60)])
+    for name, step_ms in (("rgb", 40), ("tir", 40.77)):
+        for k in range(60):
+            file = rig / "c" / name / f"{k:03d}.png"
+            file.rename(file.with_stem(f"{1700000000000 + round(k * step_ms)}"))
+    for file in (rig / "a" / "tir").iterdir():
+        Image.fromarray(7000 + np.asarray(Image.open(file)).astype(np.uint16)).save(file)
+    assert run(["pairs", "mine", str(rig), "--out", str(tmp_path / "out")]) == 0
+    lines = [one for one in capsys.readouterr().out.splitlines() if one]
+    assert lines[0].startswith("rig: 62 pairs in 2 recordings, ")
+    assert lines[1].startswith("  assumed: rig/c: matched by time within 0.02 s, 1 of 60 RGB")
+    assert lines[2].startswith("warning: rig/c: by their time stamps RGB has 25 frames/s and TIR")
+    assert lines[3].startswith("warning: TIR has 8 bits in rig/c and raw counts in rig/a: ")
+
+
 def test_the_command_is_told_the_layout(tmp_path, write_images, capsys):
     rig = write_images(tmp_path / "rig", ["1", "2", "3"])
     out = tmp_path / "out"

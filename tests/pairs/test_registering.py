@@ -203,6 +203,7 @@ def test_inspection_registers_and_says_so(tmp_path, far):
     assert found.registration[0].startswith("far: registered")
     assert found.offset.median_length < 1.0
     asked = inspect_pairs(far, pairing=Pairing(rig=rig_of(FAR)))
+    assert not [one for one in (*found.warnings, *asked.warnings) if "resampled" in one]
     assert asked.registration == ()
     assert asked.offset.median_length < 1.0
     with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:

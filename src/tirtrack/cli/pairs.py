@@ -260,7 +260,11 @@ def propose(
 
 
 def mined_lines(index: ShardIndex) -> list[str]:
-    """What was mined, as text."""
+    """What was mined, as text, with what was assumed and what files alone tell against it."""
+    from tirtrack.pairs.doubt_sentences import sentences
+    from tirtrack.pairs.doubts import RecordingDoubts
+    from tirtrack.pairs.source import assumptions
+
     unit = "pair" if any(one.has_rgb for one in index.recordings) else "TIR frame"
     size_mb = sum(one.size_bytes for one in index.shards) / 1e6
     lines = [
@@ -268,6 +272,15 @@ def mined_lines(index: ShardIndex) -> list[str]:
         f"{_count(len(index.recordings), 'recording')}, {_count(len(index.shards), 'shard')} of "
         f"{size_mb:.1f} MB in all"
     ]
+    assumed = assumptions(index.recordings)
+    lines += [f"  assumed: {said}" for said in assumed[:_LISTED]]
+    if len(assumed) > _LISTED:
+        lines += [f"  and {len(assumed) - _LISTED} more assumptions, all in index.json"]
+    doubts = [
+        RecordingDoubts(one.name, clocks=one.warnings, tir_depth=one.tir_depth)
+        for one in index.recordings
+    ]
+    lines += [f"warning: {said}" for said in sentences(doubts)]
     faults = [f"{one.pair}: {one.why}" for one in index.faults]
     lines += _unusable("recordings", index.unusable_recordings, "index.json")
     lines += _unusable(f"{unit}s", faults, "index.json")

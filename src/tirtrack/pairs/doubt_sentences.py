@@ -121,8 +121,8 @@ _ADVICE = {
     "thermal camera in its place",
     Unusable.NEAR_INFRARED: "near infrared is reflected light and follows RGB, so put the frames "
     "of a thermal camera (LWIR or MWIR) in its place",
-    Unusable.ONE_KIND: "RGB is grey and shows what TIR shows, as two thermal cameras do, so put "
-    "the frames of the RGB camera in the place of one of them",
+    Unusable.ONE_KIND: "RGB is grey, or painted with a palette, and shows what TIR shows, as two "
+    "thermal cameras do, so put the frames of the RGB camera in the place of one of them",
 }
 
 

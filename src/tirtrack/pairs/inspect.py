@@ -229,7 +229,7 @@ class _Tally:
         self._depths[pair.tir_depth] += 1
         if (valid := pair.tir_valid) is not None:
             self._masked.append(1.0 - float(valid.mean()))
-        if pair.tir_stored_wh is not None:
+        if pair.tir_stored_wh is not None and pair.tir_mapped is None:  # what is registered is said
             self._resampled_from = "{}x{}".format(*pair.tir_stored_wh)
         return pair
 

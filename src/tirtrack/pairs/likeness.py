@@ -9,7 +9,7 @@ recording.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -21,6 +21,7 @@ from tirtrack.pairs.outlines import EDGE, outlines
 from tirtrack.pairs.proposals.rules import grey_levels
 from tirtrack.pairs.registration import measure_offset
 from tirtrack.pairs.source import Pair
+from tirtrack.palettes import palette_of
 
 SIDE = 240
 SAME_DETAIL = 0.8
@@ -114,6 +115,7 @@ class Likeness:
             ground would be explained by its colour.
         detail_from_rgb: share of the variance of TIR's fine structure that the fine structure of
             the three colours explains, median over tiles.
+        palette_rgb: whether RGB has the colours of a palette; looked at only where TIR follows it.
     """
 
     detail: float
@@ -129,6 +131,7 @@ class Likeness:
     tir: Content = Content()
     levels_from_rgb: float = 0.0
     detail_from_rgb: float = 0.0
+    palette_rgb: bool = False
 
     @property
     def same_picture(self) -> bool:
@@ -168,7 +171,7 @@ class Likeness:
 
     @property
     def _kind_that_follows(self) -> Unusable:
-        if self.colour_rgb < GREY:
+        if self.colour_rgb < GREY or self.palette_rgb:
             return Unusable.ONE_KIND
         is_copy = self.difference < COPY_LEVELS
         is_function = self.levels_from_rgb > SIMULATED_LEVELS
@@ -195,7 +198,7 @@ def likeness(pair: Pair, *, with_turns: bool = True) -> Likeness:
     ]
     there = [overlapping(one, tir, dx, dy) for one in colours]
     planes, beside = [one for one, _ in there], there[0][1]
-    return Likeness(
+    found = Likeness(
         _shared_detail(*overlapping(rgb, tir, dx, dy)),
         _difference(rgb, tir),
         offset.peak,
@@ -210,6 +213,7 @@ def likeness(pair: Pair, *, with_turns: bool = True) -> Likeness:
         _levels_explained(planes, beside),
         _detail_explained(planes, beside),
     )
+    return replace(found, palette_rgb=found.follows_rgb and palette_of(pair.both[0]) is not None)
 
 
 def unusable(pair: Pair) -> Unusable | None:

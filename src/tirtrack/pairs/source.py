@@ -196,7 +196,19 @@ class RecentPairs:
             raise
 
 
-def assumptions(recordings: Iterable[Recording]) -> list[str]:
+class _Assumed(Protocol):
+    """A recording, in a source or as it is stored: what was assumed of it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def assumed(self) -> str:
+        """What was assumed about names and time, a phrase; empty if nothing."""
+
+
+def assumptions(recordings: Iterable[_Assumed]) -> list[str]:
     """Assumptions about names and time, one sentence each, with their recordings."""
     by_way: dict[str, list[str]] = {}
     for recording in recordings:
