@@ -30,6 +30,7 @@ from tirtrack.pairs.inspection_folder import (
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
 from tirtrack.pairs.proposals.rules import RejectionReason
+from tirtrack.pairs.registration import OffsetSummary
 from tirtrack.pairs.rig import TimeOffset
 from tirtrack.pairs.source import Pair, PairSource
 from tirtrack.pairs.spreading import spread
@@ -253,12 +254,30 @@ def test_a_recording_that_is_mostly_unusable_is_one_warning(tmp_path, write_imag
     ],
 )
 def test_a_time_offset_is_a_warning_where_another_frame_is_nearer(time, delay, is_said):
-    facts = RecordingFacts(name="a", pairs=900, time=time, doubts=RecordingDoubts(delay=delay))
+    facts = RecordingFacts(name="a", pairs=900, time=time, doubts=RecordingDoubts("a", delay=delay))
     said = _warnings(900, [], [facts], ProposalRates(way="centre"), unit="pair", rejected=0)
     late = [
         one for one in said if "`tirtrack pairs register`" in one and "not of one instant" in one
     ]
     assert bool(late) is is_said
+    assert any("with --delay 3" in one for one in said) is (delay is not None and not is_said)
+
+
+@pytest.mark.parametrize(
+    ("doubts", "is_said"),
+    [
+        pytest.param(RecordingDoubts("a", compared=4), True, id="nothing else is known"),
+        pytest.param(RecordingDoubts("a", compared=4, turned="mirrored"), False, id="turned"),
+        pytest.param(RecordingDoubts("a", compared=4, unrelated=3), False, id="unrelated"),
+        pytest.param(RecordingDoubts("a", compared=4, unusable={"blank": 3}), False, id="unusable"),
+    ],
+)
+def test_few_common_outlines_are_said_where_nothing_explains_them(doubts, is_said):
+    odd = RecordingFacts(name="a", pairs=90, offset=OffsetSummary(tested=9), doubts=doubts)
+    good = RecordingFacts(name="b", pairs=90, offset=OffsetSummary(tested=2, usable=2))
+    said = _warnings(180, [], [odd, good], ProposalRates(way="centre"), unit="pair", rejected=0)
+    few = [one for one in said if "share enough outlines" in one]
+    assert [one.startswith("only 2 of 11 pairs share") for one in few] == [True] * is_said
 
 
 # --- names that are no UTF-8 ----------------------------------------------------------------------

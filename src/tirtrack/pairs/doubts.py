@@ -84,6 +84,11 @@ class RecordingDoubts:
         return is_most and self.delay is None and not self.turned
 
     @property
+    def explains_few_outlines(self) -> bool:
+        """Whether a sentence says already why its modalities have few outlines in common."""
+        return self.shows_nothing_in_common or bool(self.turned) or self.main_reason is not None
+
+    @property
     def main_reason(self) -> Unusable | None:
         """The most frequent reason for which its pairs cannot be used, of those that registration
         cannot mend; ``None`` if most of its pairs have none of these.

@@ -296,10 +296,10 @@ def _warnings(
                 f"{one.name}: {share_text(one.tir_masked_share)} of the TIR pixels hold no "
                 f"measurement, in {one.tir_masked_pairs} of {one.pairs} {unit}s; they are left out"
             )
-    total = sum(one.offset.tested for one in facts)
-    usable = sum(one.offset.usable for one in facts)
-    unrelated = any(one.doubts.shows_nothing_in_common for one in facts)
-    if total and usable < MIN_USABLE_SHARE * total and not unrelated:
+    unexplained = [one.offset for one in facts if not one.doubts.explains_few_outlines]
+    total = sum(one.tested for one in unexplained)
+    usable = sum(one.usable for one in unexplained)
+    if total and usable < MIN_USABLE_SHARE * total:
         found.append(
             f"only {usable} of {total} pairs share enough outlines to measure their offset; look "
             "at the contact sheet whether they show the same scene"
