@@ -134,18 +134,25 @@ EVERY_FRAME = TrackSettings(frames=TRACKLET_FRAMES, min_frames=TRACKLET_FRAMES)
 MIN_TRAVEL = 0.25  # of the box's side; with static cameras what stays is mostly background
 
 
-def make_pseudo(shared: Path, out: Path) -> dict[str, Any]:
-    """Labelled sequences of tracklets in unlabelled RGB, one folder each; counts by video."""
+def make_pseudo(
+    shared: Path, out: Path, videos: Sequence[str] = PSEUDO_VIDEOS
+) -> dict[str, dict[str, int]]:
+    """Labelled sequences of tracklets in unlabelled RGB, one folder each.
+
+    Returns:
+        For each video how many boxes were followed, on how many both trackers agree there and back,
+        and how many of these travel and are kept.
+    """
     followers = (
         load_tracker(shared / data.V3),
         load_tracker(shared / "data" / "weights" / "fear" / "fear_xs.safetensors"),
     )
     way = proposer("saliency")
     counts = {}
-    for name in PSEUDO_VIDEOS:
+    for name in videos:
         source = open_pairs(shared / "data" / "pairs" / name, licence="MIT")
         frames = [source[index].rgb for index in range(len(source))]
-        asked = kept = 0
+        asked = agreed = kept = 0
         for key in range(0, len(frames) - TRACKLET_FRAMES, KEY_EVERY):
             pair = source[key]
             near = [source[i] for i in range(max(key - 2, 0), key + 3) if i != key]
@@ -157,11 +164,12 @@ def make_pseudo(shared: Path, out: Path) -> dict[str, Any]:
                 asked += 1
                 clip = frames[key : key + TRACKLET_FRAMES]
                 tracklet = follow(clip, proposal.box, followers, EVERY_FRAME)
+                agreed += tracklet.fault is None
                 if tracklet.fault is None and _travels(tracklet.boxes):
                     kept += 1
                     stem = f"{name.replace('/', '_')}_{key:06d}_{number}"
                     _write_sequence(out / stem, clip, tracklet.boxes)
-        counts[name] = {"asked": asked, "kept": kept}
+        counts[name] = {"asked": asked, "agreed": agreed, "kept": kept}
     return counts
 
 

@@ -227,7 +227,8 @@ def kept_toy(figures: Path, *names: str) -> Results:
 def test_without_results_the_page_says_what_is_missing(tmp_path):
     text = made_part(kept_toy(tmp_path))
     assert text.splitlines()[1:4] == [
-        "* **Provisional**, with 0 of 45 trainings done: what RGB adds is not known yet.",
+        "* **Provisional**, with 0 of 45 trainings done: in a synthetic world what RGB adds "
+        "is not known yet.",
         "* Whether adapting harms a tracker on real video is not known yet.",
         "* How far an adapted tracker carries is not known yet: no other camera is done.",
     ]
@@ -268,17 +269,18 @@ def test_the_page_begins_with_three_sentences_then_table_and_figure(tmp_path):
     results = kept_toy(tmp_path, *TOY, "rgb_tracks-tir-30+steps_100")
     blocks = made_part(results).split("\n\n")
     assert blocks[0].splitlines()[1:] == [
-        "* **Provisional**, with 3 of 45 trainings done: the best training with RGB "
-        "(`rgb_tracks-tir-30`) minus the best with TIR alone (`tir_saliency-tir-same`) is +0.083 "
-        "[+0.050, +0.100] in success, 0.56 of what true boxes add, where the goal is 0.5: it is "
-        "reached so far.",
+        "* **Provisional**, with 3 of 45 trainings done: in a synthetic world the best training "
+        "with RGB (`rgb_tracks-tir-30`) minus the best with TIR alone (`tir_saliency-tir-same`) is "
+        "+0.083 [+0.050, +0.100] in success, 0.56 of what true boxes add, where the goal is 0.5: "
+        "it is reached so far.",
         "* Whether adapting harms a tracker on real video is not known yet.",
-        "* Of 2 other cameras (of 5) the adapted tracker is above the baseline on 2 (optics, "
-        "polarity) with `rgb_tracks-tir-30` and on 2 (optics, polarity) with "
-        "`tir_saliency-tir-same`.",
+        "* Of 2 other cameras of the synthetic world (5 are planned) the adapted tracker is above "
+        "the baseline on 2 (optics, polarity) with `rgb_tracks-tir-30` and on 2 (optics, polarity) "
+        "with `tir_saliency-tir-same`.",
     ]
     assert blocks[1].splitlines()[1].startswith("| arm | what it is | **success** |")
     assert blocks[2] == "![every arm minus the baseline](pictures/evidence.svg)"
+    assert "are of 200 test sequences of the synthetic world, in TIR." in blocks[3]
     text = made_part(results)
     assert "\n| arm | **success** (of each seed) |" in text.partition("## All arms")[2]
     assert "| steps_100 | rgb_tracks-tir-30 | 0 | a third of the steps |" in text
@@ -329,7 +331,7 @@ def test_a_study_with_all_of_its_seeds_is_not_provisional(tmp_path):
             add_part(tmp_path, PLAN, arm, seed, {**toy, "signal": {"r/0": float(seed)}})
     text = made_part(read_results(PLAN, tmp_path))
     assert text.splitlines()[1].startswith(
-        "* The best training with RGB (`rgb_tracks-tir-30`) minus"
+        "* In a synthetic world the best training with RGB (`rgb_tracks-tir-30`) minus"
     )
     assert "rovisional" not in text
     assert "Nothing of the arms: every one has all of its seeds." in text
@@ -397,13 +399,58 @@ def test_the_choice_that_was_made_is_on_the_page(tmp_path):
 
 def test_every_comparison_of_the_page_is_counted_once(tmp_path):
     on_toy_cameras(tmp_path, "optics", "polarity")
-    results = kept_toy(tmp_path, *TOY, "rgb_tracks-tir-30+steps_100")
-    arms, changes, bests, cameras, signal_of_runs = 3 * 2, 1, 2, 2 * 2, 1
-    assert sum(comparisons(results)) == arms + changes + bests + cameras + signal_of_runs
+    results = kept_toy(tmp_path, *TOY, "rgb_tracks-tir-30+steps_100", *AMOUNTS)
+    arms, changes, bests, cameras, signal_of_runs = 3 * 2, 1 + len(AMOUNTS), 2, 2 * 2, 1
+    amounts = len(AMOUNTS) + 2
+    assert sum(comparisons(results)) == arms + changes + bests + cameras + signal_of_runs + amounts
     details = made_part(results).partition("## Question 1")[2]
     rows = [line for line in details.splitlines() if not line.startswith("| baseline ")]
     shown = re.findall(r"[+-]\d\.\d+ \[[+-]\d|(?<=\| )0(?= \|)", "\n".join(rows))
     assert sum(comparisons(results)) == len(shown)
+
+
+AMOUNTS = [f"{arm}+recordings_{count}" for count in (60, 120) for arm in (BESTS.tir, BESTS.rgb)]
+
+
+def test_how_much_video_it_takes_is_told_with_the_fewest_recordings_that_gain(tmp_path):
+    kept_toy(tmp_path, *TOY, *AMOUNTS)
+    for name, values in ((AMOUNTS[0], [0.05, 0.2, 0.38]), (AMOUNTS[1], [0.15, 0.25, 0.35])):
+        results = {**part(values), "signal": {"r/0": 0.1}}
+        add_part(tmp_path, PLAN, arm_called(PLAN, name), 0, results)
+    told = section(made_part(read_results(PLAN, tmp_path)), 2)
+    rows = [line for line in told.splitlines() if re.match(r"\| \d", line)]
+    assert rows == [
+        "| 60 | +0.010 [-0.050, +0.080] | +0.050 [+0.050, +0.050] |",
+        "| 120 | +0.100 [+0.100, +0.100] | +0.183 [+0.150, +0.200] |",
+        "| 240 | +0.100 [+0.100, +0.100] | +0.183 [+0.150, +0.200] |",
+    ]
+    assert f"interval above zero: 120 with `{BESTS.tir}`, 60 with `{BESTS.rgb}`." in told
+    assert "--only" not in told
+
+
+def test_numbers_of_recordings_that_are_not_trained_on_are_named_with_their_command(tmp_path):
+    told = section(made_part(kept_toy(tmp_path, *TOY)), 2)
+    assert f"is not known yet (`python -m benchmarks.evidence --only {' '.join(AMOUNTS)}`)." in told
+    assert "| recordings |" not in told
+    told = section(made_part(kept_toy(tmp_path, *TOY, AMOUNTS[0])), 2)
+    assert f"in full (`python -m benchmarks.evidence --only {' '.join(AMOUNTS[1:])}`)." in told
+    assert "| 60 | +0.100 [+0.100, +0.100] |  |" in told
+
+
+def test_amounts_are_compared_with_one_seed_of_the_whole_number(tmp_path):
+    kept_toy(tmp_path, *TOY, AMOUNTS[0])
+    results = {**part([0.9, 0.9, 0.9]), "signal": {"r/0": 0.1}}
+    add_part(tmp_path, PLAN, arm_called(PLAN, BESTS.tir), 1, results)
+    told = section(made_part(read_results(PLAN, tmp_path)), 2)
+    assert "| 240 | +0.100 [+0.100, +0.100] | +0.183" in told
+
+
+def test_single_changes_that_were_left_out_are_counted_by_change(tmp_path):
+    text = made_part(kept_toy(tmp_path, *TOY, f"{BESTS.rgb}+steps_100"))
+    told = text.partition("## What is missing")[2]
+    assert "controls 61 of 62 were left out" in told
+    assert "5 of `steps_100`, 6 of `steps_1000`, " in told
+    assert "2 of `second_round`." in told
 
 
 def test_the_figure_has_a_row_for_each_arm_with_its_interval(tmp_path):

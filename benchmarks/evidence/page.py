@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.evidence import defaults, lite, table, v3
+from benchmarks.evidence.amounts import amounts_text, gains_by_amount
 from benchmarks.evidence.cached_parts import PartResults
 from benchmarks.evidence.cameras import read_camera
 from benchmarks.evidence.choice import (
@@ -25,7 +27,7 @@ from benchmarks.evidence.choice import (
 )
 from benchmarks.evidence.confirmation import confirmation_text, harm_sentence
 from benchmarks.evidence.figure import LEGEND, Bar, forest
-from benchmarks.evidence.plan import BASELINE, Plan, arms_of
+from benchmarks.evidence.plan import BASELINE, Plan, arms_of, changed_arms
 from benchmarks.evidence.real_plan import RealPlan, read_real_plan
 from benchmarks.evidence.records import Record, kept_records, wanted_seeds
 from benchmarks.experiments.table import interval
@@ -35,6 +37,10 @@ PICTURE = Path("pictures") / "evidence.svg"
 BEGIN = "<!-- made by `python -m benchmarks.evidence --page`: begin -->\n"
 END = "<!-- made by `python -m benchmarks.evidence --page`: end -->\n"
 MADE = "<!-- no figures: made from docs/figures/evidence, as a test repeats -->\n"
+OF_THE_WORLD = (
+    "Table and figure are of {sequences} test sequences of the synthetic world, in TIR. An *arm* "
+    "is one way to train, and [its name](#how-it-was-made) says which."
+)
 V3_MADE = "<!-- figures: v3_question -->\n"
 
 
@@ -158,6 +164,7 @@ def made_part(results: Results) -> str:
     blocks = [*_first_blocks(results)]
     if bars_of(results):
         blocks.append(f"![every arm minus the baseline]({PICTURE.as_posix()})")
+        blocks.append(_made(OF_THE_WORLD.format(sequences=results.plan.world.size.test)))
     blocks += [*_answers(results), *_details(results)]
     blocks += ["## How many comparisons", _made(comparisons_text(results))]
     return "\n".join(f"{block}\n" for block in blocks)
@@ -182,8 +189,10 @@ def _answers(results: Results) -> Iterator[str]:
     bests = table.best_arms(plan, records)
     yield "## Question 1: what RGB adds"
     yield _made(_listed(table.answer(plan, bests, records)) if bests else kinds_text(results))
-    yield "## Question 2: other cameras"
+    yield "## Question 2: other cameras, and how much video"
     yield _made(cameras_text(results))
+    if bests:
+        yield _made(amounts_text(plan, bests, records))
     yield "## Question 3: the signal without labels"
     yield _made(
         table.signal(plan, records) or "Not known yet: it takes the baseline and three arms."
@@ -243,16 +252,18 @@ def rgb_sentence(results: Results) -> str:
     """The answer to the first question in one sentence, and how much of the study it is from."""
     plan, records = results.plan, results.records
     missing, parts = table.missing_parts(plan, records)
-    early = f"**Provisional**, with {parts - missing} of {parts} trainings done: "
-    start = early if missing else ""
+    if missing:
+        start = f"**Provisional**, with {parts - missing} of {parts} trainings done: in"
+    else:
+        start = "In"
     if (bests := table.best_arms(plan, records)) is None:
-        return f"{start}what RGB adds is not known yet."
+        return f"{start} a synthetic world what RGB adds is not known yet."
     found = table.rgb_gain(plan, bests, records)
     so_far = " so far" if missing else ""
     gained = interval(found.gained.model_dump())
     added = (
-        f"{start}{'t' if missing else 'T'}he best training with RGB (`{bests.rgb}`) minus the best "
-        f"with TIR alone (`{bests.tir}`) is {gained} in {plan.primary}"
+        f"{start} a synthetic world the best training with RGB (`{bests.rgb}`) minus the best with "
+        f"TIR alone (`{bests.tir}`) is {gained} in {plan.primary}"
     )
     if found.share is None:
         return f"{added}; true boxes are not above TIR alone, so there is no answer{so_far}."
@@ -284,7 +295,9 @@ def camera_sentence(results: Results) -> str:
         for arm, names in carried.items()
     ]
     done, whole = len(results.cameras), len(results.plan.cameras.worlds)
-    which = f"{whole} other cameras" if done == whole else f"{done} other cameras (of {whole})"
+    which = f"{done} other cameras of the synthetic world"
+    if done < whole:
+        which += f" ({whole} are planned)"
     return f"Of {which} the adapted tracker is above the baseline on {' and on '.join(counted)}."
 
 
@@ -319,6 +332,25 @@ def cameras_text(results: Results) -> str:
 
 
 def missing_text(results: Results) -> str:
+    """The arms without all of their seeds, and the single changes that were not trained."""
+    return "\n\n".join(filter(None, [_missing_seeds(results), _missing_changes(results)]))
+
+
+def _missing_changes(results: Results) -> str:
+    """The single changes of the best arms that were not trained; empty if all were."""
+    plan, records = results.plan, results.records
+    if (bests := table.best_arms(plan, records)) is None:
+        return ""
+    every = [arm.name for arm in changed_arms(plan, [bests.tir, bests.rgb])]
+    left = Counter(name.partition("+")[2] for name in every if name not in records)
+    counted = ", ".join(f"{count} of `{factor}`" for factor, count in left.items())
+    return counted and (
+        f"Of the single changes of the best arms and their controls {sum(left.values())} of "
+        f"{len(every)} were left out (`python -m benchmarks.evidence --factors`): {counted}."
+    )
+
+
+def _missing_seeds(results: Results) -> str:
     """The arms without all of their seeds."""
     plan = results.plan
     arms: dict[str, list[str]] = {}
@@ -351,7 +383,9 @@ def comparisons(results: Results) -> Iterator[int]:
         figures = (plan.primary, table.SECOND)
         yield len(figures) * sum("+" not in name and name != BASELINE for name in records)
     yield len(table.changed(records))
-    yield 2 if table.best_arms(plan, records) else 0
+    if bests := table.best_arms(plan, records):
+        gains = gains_by_amount(plan, bests, records)
+        yield 2 + sum(one is not None for row in gains.values() for one in row)
     yield sum(len(record["arms"]) - 1 for record in results.cameras.values())
     yield 1 if table.signal_rank(plan, records) else 0
     yield len(SHOWN) * len(compared_variants(results.real.gentle, results.choice))

@@ -244,7 +244,7 @@ def single_changes(plan: Plan, records: Mapping[str, Record]) -> str:
     rows = []
     for name in changed(records):
         record, (base, _, factor) = records[name], name.partition("+")
-        same = _with_seeds(records[base], record["seeds"])
+        same = with_seeds(records[base], record["seeds"])
         found = difference(record, same, plan.primary)
         rows.append([factor, base, interval(found.model_dump()), plan.factors[factor].summary])
     head = ["change", "of", "minus the arm without it [95 %]", "what it is"]
@@ -256,7 +256,7 @@ def changed(records: Mapping[str, Record]) -> list[str]:
     return [name for name in records if "+" in name and name.partition("+")[0] in records]
 
 
-def _with_seeds(record: Record, seeds: Iterable[str]) -> Record:
+def with_seeds(record: Record, seeds: Iterable[str]) -> Record:
     """A record with some of its seeds; with all of them if one is missing."""
     known = record["seeds"]
     return {"seeds": {seed: known[seed] for seed in seeds}} if {*seeds} <= {*known} else record
