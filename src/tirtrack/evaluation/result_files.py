@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tirtrack.errors import DatasetError
 from tirtrack.evaluation.comparison import RESULT_NAME
 from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.results import SequenceRun, read_track
+from tirtrack.evaluation.vot_runs import STARTED
 from tirtrack.identity import IDENTITY_NAME
 
 BEGUN_BY = "protocol that says where runs begin"
@@ -186,5 +188,13 @@ def _aligned(track: SequenceRun, sequence: LabelledSequence) -> SequenceRun:
     rows, found = len(sequence), len(track.boxes)
     if sequence.every > 1 and found > rows and math.ceil(found / sequence.every) == rows:
         track = track.rows(slice(None, None, sequence.every))
-    start = first_valid_row(sequence.annotation)
-    return track.rows(slice(start, None)) if start and len(track.boxes) == rows else track
+    start = first_valid_row(sequence.annotation) or 0
+    track = track.rows(slice(start, None)) if start and len(track.boxes) == rows else track
+    annotation = sequence.annotation[start:][: len(track.boxes)]
+    given = np.flatnonzero(track.statuses[: len(annotation)] == STARTED)
+    given = given[np.isnan(track.boxes[given]).any(axis=1)]  # files of VOT have a code there
+    if len(given):
+        boxes = track.boxes.copy()
+        boxes[given] = annotation[given]
+        track = replace(track, boxes=boxes)
+    return track

@@ -7,9 +7,9 @@ seconds. Times have a file of their own because only they differ from run to run
 tracker was lost, the box is the one that it measured if it reports one, else its last trusted one.
 
 These files can be read, and also files in any form that annotation has (JSON may have ``scores``,
-``statuses`` and ``seconds`` beside its boxes), scores of pytracking beside text, and the ``.mat``
-files of the OTB, LSOTB-TIR and PTB-TIR toolkits (``SEQUENCE_TRACKER.mat``, one run or all of TRE or
-SRE).
+``statuses`` and ``seconds`` beside its boxes), scores of pytracking beside text, the files of the
+GOT-10k and VOT toolkits (``numbered_files.py``), and the ``.mat`` files of the OTB, LSOTB-TIR and
+PTB-TIR toolkits (``SEQUENCE_TRACKER.mat``, one run or all of TRE or SRE).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.row_text import read_text
 from tirtrack.datasets.walking import walk
 from tirtrack.errors import DatasetError
+from tirtrack.evaluation.numbered_files import numbered
 from tirtrack.files import write_text
 from tirtrack.source_line import counted, unused_in_words, unused_names
 
@@ -140,12 +140,7 @@ def read_track(
         return SequenceRun.of_boxes(_boxes_of_mat(path, run, runs) + offset)
     boxes = read_boxes(path, columns, frames=frames, video=video, target=target)
     track = SequenceRun.of_boxes(boxes + offset)
-    if path.suffix == ".json":
-        scores, statuses, seconds = _of_json(path)
-    else:
-        scores, statuses = _read_csv(path.with_suffix(".csv"))
-        scores = _column(_presence_file(path)) if scores is None else scores
-        seconds = _column(_time_file(path))
+    scores, statuses, seconds = _beside(path)
     scores = track.scores if scores is None else scores
     statuses = track.statuses if statuses is None else statuses
     seconds = track.seconds if seconds is None else seconds
@@ -159,15 +154,27 @@ def read_track(
     return SequenceRun(track.boxes, scores, statuses, seconds)
 
 
+_Told = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
+
+
+def _beside(path: Path) -> _Told:
+    """Scores, statuses and seconds ``[T]`` that belong to the boxes of a file, where known."""
+    if path.suffix == ".json":
+        return _of_json(path)
+    if (one := numbered(path)) is not None:
+        return one.scores(), one.statuses(), one.seconds()
+    scores, statuses = _read_csv(path.with_suffix(".csv"))
+    scores = _column(_presence_file(path)) if scores is None else scores
+    return scores, statuses, _column(_time_file(path))
+
+
 def _column(path: Path) -> np.ndarray | None:
     """``[T]`` numbers of a file of one column; ``None`` if there is no such file."""
     return read_rows(path, columns=1)[:, 0] if path.is_file() else None
 
 
-def _of_json(path: Path) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """Scores, statuses and seconds ``[T]`` of a file that ``results convert --to json`` wrote; each
-    ``None`` where it has none.
-    """
+def _of_json(path: Path) -> _Told:
+    """What ``results convert --to json`` wrote beside the boxes."""
     content = json.loads(read_text(path))  # read before, for its boxes
     found = content if isinstance(content, dict) else {}
     kinds = {"scores": np.float64, "statuses": np.str_, "seconds": np.float64}
@@ -254,8 +261,9 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
     """The result files at or below a folder, linked ones included, by tracker and sequence.
 
     A folder with files named after the sequences is one tracker, named by its path relative to
-    ``path`` (or by ``path`` itself); ``SEQUENCE_TRACKER.mat`` belongs to ``TRACKER``. A folder
-    that ``tirtrack evaluate`` wrote is read from its ``results``.
+    ``path`` (or by ``path`` itself). So is one with folders ``SEQUENCE/SEQUENCE_001.txt``, whose
+    further runs are ``TRACKER.run2`` and so on. ``SEQUENCE_TRACKER.mat`` belongs to ``TRACKER``. A
+    folder that ``tirtrack evaluate`` wrote is read from its ``results``.
 
     Raises:
         DatasetError: no such folder, no file below it is named after a sequence, or two files are
@@ -271,7 +279,7 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
         relative = folder.relative_to(root)
         tracker = str(relative) if relative.parts else path.resolve().name
         for file in files:
-            owner = _owner(file, tracker, names)
+            owner = _owner(folder / file, tracker, names)
             if owner is not None:
                 by_sequence = found.setdefault(owner[0], {})
                 _check_alone(folder / file, owner, by_sequence)
@@ -303,11 +311,16 @@ def results_line(path: Path, found: Mapping[str, Mapping[str, Path]]) -> str:
         found: its result files by tracker and sequence, as :func:`find_results` gives them.
     """
     files = [file for by_sequence in found.values() for file in by_sequence.values()]
-    beside = (_time_file, _presence_file, lambda file: file.with_suffix(".csv"))
-    used = [*files, *(of(file) for file in files for of in beside)]
+    used = [one for file in files for one in (file, *_files_beside(file))]
     left = unused_names(_results_root(path), used)
     said = f"{counted(len(files), 'result file')} of {counted(len(found), 'tracker')}"
     return f"{said}; not used: {unused_in_words(left)}" if left else said
+
+
+def _files_beside(file: Path) -> tuple[Path, ...]:
+    if (one := numbered(file)) is not None:
+        return one.beside
+    return _time_file(file), _presence_file(file), file.with_suffix(".csv")
 
 
 def _results_root(path: Path) -> Path:
@@ -323,14 +336,17 @@ def _presence_file(file: Path) -> Path:
     return file.with_name(f"{file.stem}_object_presence_scores.txt")
 
 
-def _owner(file: str, tracker: str, names: set[str]) -> tuple[str, str] | None:
-    """Tracker and sequence of a file name; ``None`` for files of neither form."""
-    stem, suffix = os.path.splitext(file)  # noqa: PTH122 - a name, not a path
-    if suffix in _BOX_SUFFIXES and stem in names:
-        return tracker, stem
-    if suffix != ".mat":
+def _owner(file: Path, tracker: str, names: set[str]) -> tuple[str, str] | None:
+    """Tracker and sequence of a file in the folder of a tracker; ``None`` for other files."""
+    if file.suffix in _BOX_SUFFIXES and file.stem in names:
+        return tracker, file.stem
+    if (one := numbered(file)) is not None and one.sequence in names:
+        above = str(Path(tracker).parent) if Path(tracker).name == one.sequence else tracker
+        above = file.parent.parent.resolve().name if above == "." else above
+        return above if one.run == 1 else f"{above}.run{one.run}", one.sequence
+    if file.suffix != ".mat":
         return None
-    parts = stem.split("_")
+    parts = file.stem.split("_")
     for cut in range(len(parts), 0, -1):
         sequence = "_".join(parts[:cut])
         if sequence in names:

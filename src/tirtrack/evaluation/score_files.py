@@ -311,7 +311,7 @@ def _check_experiment(
             file.parent,
             f"score them with --protocol {made}",
         )
-    restarted = any(STARTED in one.statuses for one in tracks.values())
+    restarted = any((one.statuses[1:] == STARTED).any() for one in tracks.values())
     if restarted and all(one.restart_after is None for one in wanted):
         raise DatasetError(
             "its tracker was started again after failures, so this is no run of one pass",

@@ -159,7 +159,8 @@ def score_quality(
 ) -> ScoreQuality:
     """All measures of ``scores [T]`` against ``overlaps [T]``; frames without score do not count.
 
-    A NaN overlap (target absent) is a wrong box.
+    A NaN overlap (target absent) is a wrong box. Scores of others may lie outside [0, 1]: they rank
+    frames as they are, and count as 0 or 1 where they are compared with shares.
 
     Args:
         scores: score of each frame.
@@ -168,17 +169,18 @@ def score_quality(
     """
     known = np.isfinite(scores)
     present = (np.isfinite(overlaps) if present is None else present)[known]
-    scores, overlaps = np.clip(scores[known], 0.0, 1.0), overlaps[known]
+    scores, overlaps = scores[known], overlaps[known]
+    shares = np.clip(scores, 0.0, 1.0)
     with np.errstate(invalid="ignore"):
         correct, touching = overlaps > CORRECT_OVERLAP, present & (overlaps > 0)
     return ScoreQuality(
         roc_auc=roc_auc(scores, correct),
-        calibration_error=expected_calibration_error(scores, correct),
+        calibration_error=expected_calibration_error(shares, correct),
         frames=len(scores),
         correct=int(correct.sum()),
         lost_auc=roc_auc(scores, touching),
         presence=presence_f(scores, overlaps, present),
-        reliability=reliability(scores, correct),
+        reliability=reliability(shares, correct),
     )
 
 
