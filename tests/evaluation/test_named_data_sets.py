@@ -287,6 +287,7 @@ def opened_small(root: Path, name: str, *, with_frames: bool = False) -> Labelle
         ("lasot", "out_of_view.txt", "cat-1: lasot needs which frames have no target"),
         ("got10k-val", "cover.label", "cat-1: got10k needs the visible share of the target"),
         ("gtot", "groundTruth_v.txt", "cat-1: gtot needs a second annotation"),
+        ("rgbt234", "visible.txt", "cat-1: rgbt234 needs a second annotation"),
     ],
 )
 def test_what_a_protocol_lacks_is_refused(tmp_path: Path, name: str, file: str, words: str) -> None:

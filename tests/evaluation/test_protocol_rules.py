@@ -377,6 +377,21 @@ def test_a_sequence_without_any_success_counts(name: str) -> None:
     assert shares(average, name)[0] == (1 + first) / 2
 
 
+def test_a_sequence_without_any_hit_does_not_count_in_lasot() -> None:
+    lost = scored("lasot", [BOX, FAR], [BOX] * 2, absent=np.array([True, False]))
+    found = scored("lasot", [BOX, FAR], [BOX] * 2)
+    assert shares(lost, "lasot") == [0, 0, 0]
+    assert shares(protocols.get("lasot").average([lost, found]), "lasot") == [0.5, 0.5, 0.5]
+
+
+@every_protocol
+def test_axes_of_a_curve_end_at_its_last_threshold(name: str) -> None:
+    rules = protocols.get(name)
+    plots = vars(rules)["plots"]
+    for plot in getattr(plots, "plots", plots):
+        assert plot.score.curve.x_end == plot.thresholds[-1]
+
+
 def test_better_of_two_annotations_frame_by_frame() -> None:
     near = [[12.0, 12.0, 20.0, 20.0], [52.0, 12.0, 20.0, 20.0]]
     other = np.array(near[::-1])
