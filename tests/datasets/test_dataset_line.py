@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.datasets.made_layouts import MAKERS
 from tirtrack.datasets import AnnotationOptions, open_dataset, open_named_files
 from tirtrack.datasets.dataset_line import described
 from tirtrack.errors import FrameError
@@ -91,6 +92,11 @@ def test_files_beside_images_in_the_sequence_itself_count_but_not_its_annotation
     assert "not used" not in line(tmp_path)
     np.save(tmp_path / "a" / "times.npy", np.arange(3))
     assert line(tmp_path).endswith("; not used: 1 file (times.npy)")
+
+
+def test_annotation_of_the_other_modality_is_used(tmp_path):
+    MAKERS["rgbt234"](tmp_path, "afterrain")
+    assert line(tmp_path).endswith("; not used: 1 file and 1 folder (init.txt, visible/)")
 
 
 def test_part_of_the_files_that_is_not_read_is_named(tmp_path):

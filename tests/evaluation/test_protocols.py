@@ -398,3 +398,9 @@ def test_a_number_of_any_size_is_a_bad_box_without_a_warning(
     )
     deciding = next(one for one in rules.scores if np.isfinite(right[one.id]))
     assert deciding.gain(wrong[deciding.id] - right[deciding.id]) < 0
+
+
+def test_less_is_better_where_failures_are_counted() -> None:
+    scores = {one.id: one for name in protocols.names() for one in protocols.get(name).scores}
+    less = {key for key, one in scores.items() if not one.higher_is_better}
+    assert less == {"failures", "legacy_robustness", "lost_number"}

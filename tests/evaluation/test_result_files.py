@@ -12,10 +12,11 @@ import pytest
 from scipy.io import loadmat, savemat
 from tracked_worlds import Keeper, write_images
 
-from tirtrack.datasets import LabelledDataset, open_dataset, open_named_files
+from tirtrack.datasets import AnnotationOptions, LabelledDataset, open_dataset, open_named_files
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.result_files import read_run, written_base
+from tirtrack.evaluation.result_forms import convert
 from tirtrack.evaluation.results import SequenceRun, find_results, read_track, write_track
 from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.score_files import read_runs, score
@@ -195,6 +196,30 @@ def test_results_in_linked_folders_are_found(tmp_path: Path) -> None:
     (tmp_path / "results" / "mine").symlink_to(tmp_path / "store" / "dimp")
     (tmp_path / "store" / "dimp" / "again").symlink_to(tmp_path / "results")
     assert list(find_results(tmp_path / "results", ["seq"])) == ["mine"]
+
+
+@pytest.mark.parametrize("base", [0, 1])
+@pytest.mark.parametrize("form", ["text", "json", "got10k", "vot"])
+def test_a_number_of_any_size_is_scored_and_converted(tmp_path: Path, base: int, form: str) -> None:
+    """Warnings are errors here."""
+    (tmp_path / "data" / "seq").mkdir(parents=True)
+    (tmp_path / "data" / "seq" / "groundtruth.txt").write_text(text(BOXES))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "seq.txt").write_text(
+        "20,10,12,9\n1e300,1,2,3\n1,2,1e300,1e300\n5e307,1,2,3\n"
+    )
+    options = AnnotationOptions(base=base)
+    dataset = open_dataset(tmp_path / "data", with_frames=False, options=options)
+    for protocol in ("lsotb-tir", "rgbt210", "got10k-lasot"):
+        (found,) = score([tmp_path / "mine"], dataset, protocols=[protocol])
+        assert found.trackers[0].values["precision"] == 0.25
+    convert(read_runs([tmp_path / "mine"], dataset), dataset, form, tmp_path / "out")
+    (again,) = read_runs([tmp_path / "out"], dataset)
+    assert again.tracks["seq"].boxes[1:, [0, 2]].tolist() == [
+        [1e300, 2],
+        [1 + (base == 0), 1e300],
+        [5e307, 2],
+    ]
 
 
 # --- .mat files of several runs

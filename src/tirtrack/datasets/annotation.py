@@ -198,7 +198,7 @@ def _sequence(
         notes=facts.notes,
         shift=BASE - file.base,
         form=target.form,
-        files=(file.path, *file.absence, *facts.files),
+        files=tuple(filter(None, (file.path, file.second, *file.absence, *facts.files))),
     )
 
 

@@ -66,7 +66,9 @@ def convert(
 def _boxes(sequence: LabelledSequence, track: SequenceRun) -> np.ndarray:
     """``[T,4]`` as the annotation file counts; rounded where moving them made long decimals."""
     moved = track.boxes - np.array([sequence.shift, sequence.shift, 0.0, 0.0])
-    return np.asarray(moved.round(9))
+    with np.errstate(over="ignore"):
+        short = moved.round(9)
+    return np.asarray(np.where(np.isfinite(short), short, moved))
 
 
 def _text(folder: Path, sequence: LabelledSequence, track: SequenceRun) -> None:

@@ -103,7 +103,8 @@ def unshifted(boxes: np.ndarray, shift: int) -> np.ndarray:
     """Boxes that become exactly these when shifted, in short decimals where possible."""
     offset = np.array([shift, shift, 0.0, 0.0])
     exact = boxes - offset
-    short = exact.round(_DECIMALS)
+    with np.errstate(over="ignore"):  # 1e300 has no decimals that could be moved
+        short = exact.round(_DECIMALS)
     return np.asarray(np.where(short + offset == boxes, short, exact))
 
 
