@@ -428,6 +428,24 @@ def test_a_sequence_that_lacks_a_file_does_not_change_the_protocol_and_is_named(
         with_facts(found, get(name))
 
 
+@pytest.mark.parametrize("attributes", ["0,1,0", "0,1,x", ""])
+def test_a_damaged_file_of_attributes_does_not_change_the_protocol_and_is_named(
+    tmp_path: Path, attributes: str
+) -> None:
+    names = ("a", "b", "c")  # the damaged one is read first
+    for name in names:
+        MAKERS["ptb-tir"](tmp_path, name)
+    file = tmp_path / "anno" / "att" / "a.txt"
+    file.write_text(attributes)
+    with pytest.raises(DatasetError) as caught:
+        open_dataset(tmp_path)
+    assert str(caught.value).startswith(f"{file}: ")
+    found = open_dataset(tmp_path, options=AnnotationOptions(partial=True))
+    assert found.protocol == "ptb-tir"
+    assert [one.name for one in found.sequences] == ["b", "c"]
+    assert any(f"a sequence is left out: {file}" in remark for remark in found.remarks)
+
+
 @pytest.mark.parametrize(
     ("folder", "protocol"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from tirtrack.datasets.benchmarks.lsotb_tir import LSOTB_TIR
 from tirtrack.datasets.benchmarks.ptb_tir import PTB_TIR
 from tirtrack.datasets.named_files import coco_file, open_coco
 from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.errors import DatasetError
 
 
 def sequence_readers(
@@ -40,16 +42,23 @@ def sequence_readers(
 def benchmark_of(root: Path, names: list[str]) -> Benchmark:
     """The facts of LSOTB-TIR or PTB-TIR without their lists, for a folder in their layout.
 
-    PTB-TIR differs by its ten attributes; without any, by the folder's name.
+    PTB-TIR differs by the ten attributes of most sequences; without any, by the folder's name.
     """
-    for name in names:
-        path = anno_layout.attribute_file(root, name)
-        if path is not None:
-            is_ptb = len(anno_layout.read_attributes(path)) == len(PTB_TIR.attribute_names)
-            break
-    else:
-        is_ptb = "ptb" in root.resolve().name.lower()
+    counts = Counter(filter(None, (_attribute_count(root, name) for name in names)))
+    ptb = counts[len(PTB_TIR.attribute_names)]
+    is_ptb = 2 * ptb > counts.total() if counts else "ptb" in root.resolve().name.lower()
     return replace(PTB_TIR if is_ptb else LSOTB_TIR, sequences=(), count=0)
+
+
+def _attribute_count(root: Path, name: str) -> int:
+    """The number of attributes of a sequence; 0 if its file is missing, or damaged, which reading
+    the sequence tells.
+    """
+    path = anno_layout.attribute_file(root, name)
+    try:
+        return 0 if path is None else len(anno_layout.read_attributes(path))
+    except DatasetError:
+        return 0
 
 
 BENCHMARKS = (
