@@ -18,7 +18,7 @@ from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.repeats import averaged, paired_differences
 from tirtrack.evaluation.results import SequenceRun
 from tirtrack.evaluation.runner import evaluate
-from tirtrack.evaluation.score_files import read_runs
+from tirtrack.evaluation.score_files import read_runs, score
 from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.report.build import build_report
 from tirtrack.report.verdict import sequence_differences
@@ -53,6 +53,26 @@ def test_runs_have_seeds_and_results_of_their_own_and_a_mean(world, tmp_path):
     assert "Mean ± standard deviation over runs with other seeds" in page
     assert "drifts against still" in page
     assert "run2" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
+
+
+def test_score_takes_further_runs_for_those_of_their_tracker(world, tmp_path):
+    out = tmp_path / "out"
+    ran = evaluate([Keeper("still"), Drifter("drifts")], world, out, seed=2, runs=3)
+    (found,) = score([out], world)
+    assert {one.tracker: one.means for one in found.runs} == {
+        one.tracker: pytest.approx(one.means) for one in ran.runs
+    }
+    assert [(one.a, one.b) for one in found.differences if one.score == "success"] == [
+        ("still", "drifts")
+    ]
+    with pytest.raises(RequestError, match=r'no tracker is called "still\.run2"'):
+        score([out], world, reference="still.run2")
+    for file in (out / "results" / "still").glob("*"):
+        file.rename(out / "results" / "drifts.run3" / file.name)
+    (out / "results" / "still").rmdir()
+    names = {one.name: one.tracker for one in score([out], world)[0].trackers}
+    assert names["still.run2"] == "still.run2", "of no tracker that is there"
+    assert names["drifts.run2"] == "drifts"
 
 
 def test_runs_are_the_same_in_workers_and_go_on_only_as_themselves(world, tmp_path):

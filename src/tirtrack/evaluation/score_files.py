@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -162,12 +164,12 @@ def score(
 
 
 def _check_reference(reference: str, runs: Sequence[Runs]) -> None:
-    names = [one.name for one in runs]
+    names = [one.name for one in runs if "run_of" not in one.facts]
     if reference not in names:
         raise RequestError(
             f'no tracker is called "{reference}"', "--reference", did_you_mean(reference, names)
         )
-    if not runs[names.index(reference)].tracks:
+    if not any(one.tracks for one in runs if one.name == reference):
         raise RequestError(
             f"no result of {reference} can be scored", "--reference", "name another tracker"
         )
@@ -192,6 +194,7 @@ def read_runs(
     """The runs in result folders, for the sequences of a data set.
 
     If two folders hold a tracker of the same name, both are prefixed with their folder's name.
+    ``TRACKER.run2`` and so on are further runs of ``TRACKER``.
 
     Args:
         paths: folders of results.
@@ -231,7 +234,10 @@ def read_runs(
         _warn_of_another_base(name, tracks, dataset)
         stem, file = next(iter(files.items()))
         _check_experiment(file, tracks, sequences[0], starts)
-        facts = {"base": base_of_result(file, by_name[stem][0], base=base)}
+        facts = {
+            "base": base_of_result(file, by_name[stem][0], base=base),
+            **_run_of(name, [one for one, _ in trackers]),
+        }
         places = {
             sequence.name: file.absolute() for stem, file in files.items()
             for sequence in by_name[stem]
@@ -255,6 +261,14 @@ def _named(
         for path, by_tracker in found
         for tracker, files in by_tracker.items()
     ]
+
+
+def _run_of(name: str, names: Sequence[str]) -> dict[str, Any]:
+    """Number and tracker of a further run, which is called ``TRACKER.run2`` and so on."""
+    found = re.fullmatch(r"(.+)\.run([1-9]\d*)", name)
+    if found is None or found[1] not in names:
+        return {}
+    return {"run": int(found[2]), "run_of": found[1]}
 
 
 def _check_names(names: Sequence[str]) -> None:
