@@ -227,7 +227,12 @@ def _score_tracker(
         return None
     # asked once: a protocol of many attributes takes its time to be known as one
     together = protocol.together if isinstance(protocol, StartsProtocol) else None
-    scored = [_score_passes(one, protocol, together, length=length) for _, one in present]
+    try:
+        scored = [_score_passes(one, protocol, together, length=length) for _, one in present]
+    except DatasetError as error:  # a protocol does not know whose result it scores
+        if error.where is not None:
+            raise
+        raise DatasetError(error.what, runs.name, error.fix) from error
     average = protocol.average(scored)
     every = [one for _, passes in present for one in passes]
     overlaps = [[_overlaps(*one) for one in passes] for _, passes in present]
