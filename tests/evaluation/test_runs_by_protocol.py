@@ -222,7 +222,7 @@ def test_run_of_one_pass_cannot_be_scored_as_supervised(
     world: LabelledDataset, tmp_path: Path
 ) -> None:
     evaluate([Keeper()], world, tmp_path / "out")
-    with pytest.raises(tirtrack.TirtrackError, match="^keeper: the result does not say where"):
+    with pytest.raises(tirtrack.TirtrackError, match=r"^keeper: the result does not say where"):
         scored_again(tmp_path / "out", world, "vot-supervised")
 
 

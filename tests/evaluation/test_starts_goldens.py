@@ -85,6 +85,7 @@ def test_frames_of_all_runs_of_a_sequence_count_together(
             for result, start in zip(np.split(boxes, np.cumsum(lengths)[:-1]), starts, strict=True)
         ]
         scored.append(protocol.together(passes))
+        assert scored[-1].frames == len(ptb[name]), "a sequence has its frames once"
     for curve, key in (("success", "overlap"), ("precision", "error")):
         found = np.stack([one.curves[curve] for one in scored])
         assert np.abs(found - stored[f"{kind.upper()}_{key}"][row]).max() == 0, curve
