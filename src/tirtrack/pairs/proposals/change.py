@@ -65,7 +65,7 @@ def change(
         few = (slice(None, None, NOISE_STEP),) * 2
         off = np.abs(plane[few] - laid[0][place][few])
         noise = max(1.4826 * float(np.median(off)), MIN_NOISE_LEVELS)
-        beyond = plane - np.clip(plane, low, high)
+        beyond = plane - np.minimum(np.maximum(plane, low), high)
         spread = _slope_squared(middle)
         spread *= np.float32(EDGE_TOLERANCE**2)
         spread += noise**2

@@ -81,8 +81,7 @@ def _joined(
     until = np.cumsum(touched)
     other = np.arange(touched.sum()) + np.repeat(begin - (until - touched), touched)
     graph = csr_array(
-        (np.ones(len(other), np.int8), other, np.concatenate([[0], until])),
-        shape=(len(start), len(start)),
+        (np.ones(len(other)), other, np.concatenate([[0], until])), shape=(len(start), len(start))
     )
     count, part = connected_components(graph, directed=False)
     return int(count), part

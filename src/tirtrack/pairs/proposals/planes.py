@@ -73,7 +73,7 @@ def integral_with_squares(plane: Plane) -> NDArray[np.complex128]:
 
 def _summed(table: NDArray[Any]) -> NDArray[Any]:
     """Sums in place; down the columns row by row, as ``np.cumsum`` there takes twice as long."""
-    for above, row in pairwise(table):
+    for above, row in pairwise(table.view(np.float64)):
         row += above
     return np.cumsum(table, axis=1, out=table)
 
