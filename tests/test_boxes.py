@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tirtrack.boxes import (
+    SUPPRESSED_AT_ONCE,
     Box,
     check_first_box,
     clip_boxes,
@@ -83,6 +84,21 @@ def test_leading_axes_are_kept() -> None:
 def test_suppression_keeps_the_best_of_a_heap() -> None:
     heap = np.array([[0, 0, 10, 10], [1, 0, 10, 10], [50, 50, 5, 5]], dtype=float)
     assert suppress_overlapping(heap, np.array([0.2, 0.9, 0.1]), 0.5).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 40, None])
+@pytest.mark.parametrize("max_iou", [0.0, 0.4, 1.0])
+def test_suppression_is_that_of_one_box_at_a_time(count: int | None, max_iou: float) -> None:
+    rng = np.random.default_rng(0)
+    boxes = rng.integers(0, 40, (150, 4)).astype(np.float64)
+    boxes[7] = np.nan
+    scores = rng.integers(0, 20, 150) / 20  # many are alike: the first of them wins
+    kept: list[int] = []
+    for index in sorted(range(150), key=lambda k: -scores[k]):
+        if all(iou(boxes[index], boxes[other]) <= max_iou for other in kept):
+            kept.append(index)
+    assert len(kept) > 2 * SUPPRESSED_AT_ONCE or max_iou < 1
+    assert suppress_overlapping(boxes, scores, max_iou, count=count).tolist() == kept[:count]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,15 @@ from tirtrack.datasets import open_dataset
 from tirtrack.pairs.proposals import proposer, salient_boxes
 from tirtrack.pairs.proposals.base import FoundIn
 from tirtrack.pairs.proposals.motion import motion_plane, shifted, translation
-from tirtrack.pairs.proposals.planes import extent_sums, halve, highest, integral, lowest
+from tirtrack.pairs.proposals.planes import (
+    extent_sums,
+    halve,
+    highest,
+    integral,
+    integral_with_squares,
+    lowest,
+    neighbourhood,
+)
 from tirtrack.pairs.proposals.saliency import MEASURES, working_planes
 from tirtrack.pairs.source import Pair
 from tirtrack.valid_pixels import valid_mask
@@ -166,6 +174,19 @@ def test_planes_agree_with_plain_arithmetic():
     sums, counts = extent_sums(integral(plane), np.array([[2.0, 1, 4, 5], [-3, -3, 5, 5]]))
     assert sums == pytest.approx([plane[1:6, 2:6].sum(), plane[:2, :2].sum()])
     assert counts.tolist() == [20, 4]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (40, 51)])
+def test_sums_and_means_are_to_the_bit_those_of_numpy(shape):
+    plane = np.random.default_rng(0).normal(100, 30, shape).astype(np.float32)
+    padded = np.pad(plane, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    mean = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) * np.float32(1 / 9)
+    assert np.array_equal(neighbourhood(plane), mean)
+    table, squares = (np.pad(one.astype(np.float64), ((1, 0), (1, 0))) for one in (plane, plane**2))
+    table, squares = (one.cumsum(axis=0).cumsum(axis=1) for one in (table, squares))
+    assert np.array_equal(integral(plane), table)
+    assert np.array_equal(integral_with_squares(plane), table + 1j * squares)
 
 
 def test_large_frames_are_worked_on_at_a_bounded_size():

@@ -167,7 +167,7 @@ def _parts(maps: Sequence[tuple[Plane, np.ndarray]]) -> np.ndarray:
     """``[n,5]`` xywh and fill of the parts above each threshold, without mere specks."""
     rows, area = parts_above(maps)
     good = (rows[:, 2:4].min(axis=1) >= MIN_PX) & (area >= MIN_AREA_PX)
-    return rows[good]
+    return np.asarray(rows[good])
 
 
 def _usable(rows: np.ndarray, picture: Picture) -> tuple[np.ndarray, np.ndarray]:

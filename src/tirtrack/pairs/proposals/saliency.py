@@ -268,7 +268,7 @@ def silhouettes(plane: Plane, ladder: np.ndarray, least: int) -> np.ndarray:
     rows, area = parts_above([(plane, ladder)])
     shorter, longer = rows[:, 2:4].min(axis=1), rows[:, 2:4].max(axis=1)
     good = (shorter >= 2) & (longer >= least) & (longer <= MAX_SILHOUETTE_PX) & (area >= 4)
-    return rows[good]
+    return np.asarray(rows[good])
 
 
 def peak_silhouettes(plane: Plane) -> np.ndarray:
