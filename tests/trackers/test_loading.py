@@ -8,9 +8,15 @@ import pytest
 import tirtrack
 from tirtrack.boxes import Box
 from tirtrack.errors import RecipeError, RequestError, WeightsError
-from tirtrack.networks.registry import build
+from tirtrack.networks.registry import build, names, undrawn
 from tirtrack.trackers.calibration import family_calibration
-from tirtrack.trackers.loading import automatic_engine, engine_identity, load_tracker
+from tirtrack.trackers.loading import (
+    ENGINES,
+    automatic_engine,
+    engine_identity,
+    engines_of,
+    load_tracker,
+)
 from tirtrack.weights import engine_choice, int8, store
 from tirtrack.weights.card import Card
 from tirtrack.weights.int8 import Int8Graphs
@@ -28,6 +34,13 @@ def weights(tmp_path_factory):
         return path
 
     return write
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_network_runs_on_the_engines_of_its_family(name):
+    online = ("torch", "onnx", "openvino")
+    known = {"atom": online, "dimp": online, "joint": ("torch",), "siamese": ENGINES}
+    assert engines_of(name) == engines_of(f"{name}-tiny") == known[undrawn(name, tiny=True).family]
 
 
 def test_card_gives_preset_calibration_and_normaliser(weights, plain_calibration):

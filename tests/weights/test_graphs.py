@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from tirtrack.errors import RunError, WeightsError
+from tirtrack.inference import has_openvino
 from tirtrack.networks import registry
 from tirtrack.weights import graphs, store
 from tirtrack.weights.card import Card
+from tirtrack.weights.engine_choice import checked_graphs
 
 SIAMESE = ("fear-xs", "nanotrack-v1", "nanotrack-v2", "nanotrack-v3")
 
@@ -106,17 +108,42 @@ def test_backbone_and_head_are_exported_once_for_all_graphs(monkeypatch):
     assert sum(numbers > 0 for numbers in exported) == 2
 
 
-def test_second_use_comes_from_the_cache_and_needs_no_torch(file, cache):
-    first = graphs.graphs_of_file(file)
-    code = (
-        "import sys; from pathlib import Path; "
-        "from tirtrack.trackers.engines import open_engine; from tirtrack.weights import store; "
-        f"path = Path({str(file)!r}); store.card_of(path); open_engine(path); "
-        "sys.exit('torch' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+LATER_USE = """
+import sys, numpy as np, tirtrack
+from pathlib import Path
+from tirtrack.trackers.engines import open_engine
+from tirtrack.weights import store
+tirtrack.load
+file, name, *unused = sys.argv[1:]
+store.card_of(Path(file))
+engine = open_engine(Path(file), name)
+template = engine.template(np.zeros((127, 127, 3), np.uint8))
+engine.search(template, np.zeros((255, 255, 3), np.uint8))
+print(*(name for name in unused if name in sys.modules))
+"""
+OTHER_FAMILIES = ("tirtrack.trackers.online_settings", "tirtrack.trackers.joint_presets")
+
+
+@pytest.mark.parametrize(
+    ("engine", "unused"),
+    [
+        ("onnx", ("torch", "onnx", "openvino", *OTHER_FAMILIES)),
+        pytest.param(
+            "openvino",
+            ("torch", "onnx", "onnxruntime", *OTHER_FAMILIES),
+            marks=pytest.mark.skipif(
+                not has_openvino(), reason="openvino is not installed; it comes with the extra test"
+            ),
+        ),
+    ],
+)
+def test_second_use_comes_from_the_cache_and_imports_only_its_engine(file, cache, engine, unused):
+    first = checked_graphs(file, engine)
+    command = [sys.executable, "-c", LATER_USE, str(file), engine, *unused]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, "", "")
     assert graphs.graphs_of_file(file) == first
-    assert len(list(cache.iterdir())) == 1
+    assert len([one for one in cache.iterdir() if one.is_dir()]) == 1
 
 
 def test_network_in_memory_and_its_file_share_graphs(file, cache):

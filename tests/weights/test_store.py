@@ -83,6 +83,13 @@ def test_network_of_weights_answers_as_the_one_written(file, network):
         assert torch.equal(again.backbone(patch), network.eval().backbone(patch))
 
 
+def test_network_of_weights_draws_none_of_its_own(file, network, monkeypatch):
+    weights = store.read(file)
+    monkeypatch.setattr(type(network), "draw_weights", None)
+    state = store.network_of(weights).state_dict()
+    assert all(torch.equal(state[key], value) for key, value in weights.state.items())
+
+
 def test_same_network_and_card_give_the_same_bytes(file, network, tmp_path):
     store.write(tmp_path / "again.safetensors", network, CARD)
     assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()

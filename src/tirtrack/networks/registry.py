@@ -77,12 +77,13 @@ def build(name: str, *, tiny: bool = False, seed: int = 0) -> TwoBranchNetwork:
     Raises:
         WeightsError: no network has this name.
     """
-    network = _constructed(name, tiny=tiny)
+    network = undrawn(name, tiny=tiny)
     network.draw_weights(torch.Generator().manual_seed(seed))
     return network
 
 
-def _constructed(name: str, *, tiny: bool = False) -> TwoBranchNetwork:
+def undrawn(name: str, *, tiny: bool = False) -> TwoBranchNetwork:
+    """A network as of :func:`build`, for weights that are loaded: its own are not drawn."""
     plain = name.removesuffix(_TINY)
     if plain in _BACKBONES:
         raise WeightsError(
@@ -97,14 +98,15 @@ def _constructed(name: str, *, tiny: bool = False) -> TwoBranchNetwork:
         return _CONSTRUCTORS[plain](tiny=tiny or plain != name)
 
 
-def stored_shapes(name: str) -> dict[str, tuple[int, ...]]:
+@cache
+def stored_shapes(name: str) -> _Shapes:
     """Shapes of all tensors in a weights file of this network, by key.
 
     Raises:
         WeightsError: no network has this name.
     """
     with torch.device("meta"):  # shapes only: nothing is allocated or drawn
-        return _shapes(_constructed(name))
+        return _shapes(undrawn(name))
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -159,7 +161,7 @@ def is_stored(key: str) -> bool:
     return not key.endswith("num_batches_tracked")
 
 
-def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
+def shapes_of(name: str) -> _Shapes:
     """Shapes of all tensors in a file of this network or backbone, by key.
 
     Raises:
@@ -203,7 +205,7 @@ def input_of(name: str) -> NetworkInput:
     network: TwoBranchNetwork | None = None
     if name not in _BACKBONES:
         with torch.device("meta"):
-            network = _constructed(name)
+            network = undrawn(name)
     normalise = backbones.imagenet_normalised if network is None else network.normalise
     red = torch.tensor([1.0, 0.0, 0.0])[:, None, None]
     black, white, seen = (
@@ -219,7 +221,7 @@ def input_of(name: str) -> NetworkInput:
 
 
 @cache
-def _all_shapes() -> dict[str, dict[str, tuple[int, ...]]]:
+def _all_shapes() -> dict[str, _Shapes]:
     tiny = [name + _TINY for name in names()]
     return {name: shapes_of(name) for name in (*names(), *backbone_names(), *tiny)}
 

@@ -212,9 +212,9 @@ def write_state(path: Path, state: Mapping[str, Tensor], card: Card) -> None:
 
 def network_of(weights: Weights) -> TwoBranchNetwork:
     """The network with these weights, in eval mode, on the CPU; it shares no memory with them."""
-    from tirtrack.networks.registry import build
+    from tirtrack.networks.registry import undrawn
 
-    network = build(weights.card.architecture)
+    network = undrawn(weights.card.architecture)
     network.load_state_dict(weights.state)
     return network.eval()
 
