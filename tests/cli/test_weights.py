@@ -97,6 +97,29 @@ def test_info_says_which_engine_and_how_fast(mine, capsys, monkeypatch, case):
     assert engine_lines(mine, capsys, monkeypatch, **known) == said
 
 
+@pytest.mark.parametrize(
+    ("trials", "said"),
+    [
+        ({}, []),
+        (
+            {"onnx": {**FAULT, "version": "1.32.0", "fault": None}, "openvino": FAULT},
+            ["onnx 1.32.0: passed its check", "openvino 2026.4.1: not used, differs by 0.1"],
+        ),
+    ],
+    ids=["not tried", "a fault"],
+)
+def test_info_says_of_networks_that_learn_online_what_their_engines_came_to(
+    tmp_path, capsys, monkeypatch, trials, said
+):
+    path = tmp_path / "online.safetensors"
+    card = Card(name="online", architecture="atom18-tiny", modality="tir", licence="none")
+    store.write(path, registry.build("atom18-tiny"), card)
+    known = {"trials": trials, "track": "onnx", "openvino": True, "int8": {}}
+    lines = engine_lines(path, capsys, monkeypatch, **known)
+    assert lines == ["torch; onnx or openvino on request", *said]
+    assert store.weights_info(path)["engines"]["track"] == "torch"
+
+
 def test_info_says_what_int8_came_to(mine, capsys, monkeypatch):
     fast = {"version": "1.32.0", "fault": None, "colour_ms": 2.0, "grey_ms": 2.1}
     known = {"trials": {**TRIALS, "onnx-int8": fast}, "track": "onnx-int8", "openvino": True}

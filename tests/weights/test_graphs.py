@@ -197,6 +197,14 @@ def test_damaged_cache_is_made_anew(file, cache, name, how):
     assert graphs._cached(first.weights_hash) == first
 
 
+def test_graphs_that_another_version_kept_are_made_anew(file, cache, monkeypatch):
+    first = graphs.graphs_of_file(file)
+    monkeypatch.setattr(graphs, "FORMAT", graphs.FORMAT + 1)
+    assert graphs._cached(first.weights_hash) is None
+    assert graphs.graphs_of_file(file) == first
+    assert len(list(cache.iterdir())) == 2
+
+
 def test_cache_that_cannot_be_written_costs_only_time(file, tmp_path, monkeypatch, caplog):
     (tmp_path / "no-folder").write_text("a file")
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "no-folder"))

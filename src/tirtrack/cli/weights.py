@@ -181,9 +181,12 @@ def _engines(architecture: str, known: dict[str, Any] | None) -> list[str]:
     """What was found of each engine on this machine, and which one ``track`` takes."""
     from tirtrack.trackers.loading import engines_of
 
+    usual, *others = engines_of(architecture)
     if known is None:
-        usual, *others = engines_of(architecture)
-        return [f"{usual}; {' or '.join(others)} on request" if others else usual]
+        return [usual]
+    if usual == "torch":
+        tried = [f"{name} {one['version']}: {_trial(one)}" for name, one in known["trials"].items()]
+        return [f"{usual}; {' or '.join(others)} on request", *tried]
     int8 = [
         f"{name}: {f'not used, {fault}' if fault else 'passed its check'}"
         for name, fault in known["int8"].items()
@@ -205,6 +208,8 @@ def _engines(architecture: str, known: dict[str, Any] | None) -> list[str]:
 def _trial(trial: dict[str, Any]) -> str:
     if trial["fault"]:
         return f"not used, {trial['fault']}"
+    if trial["colour_ms"] is None:
+        return "passed its check"
     return f"{trial['colour_ms']:.2f} ms a search in colour, {trial['grey_ms']:.2f} ms in grey"
 
 

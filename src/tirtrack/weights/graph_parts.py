@@ -143,6 +143,7 @@ def _joined(graphs: Sequence[bytes]) -> bytes:
     for model in models[1:]:
         (passed,) = (output.name for output in whole.graph.output)
         whole = compose.merge_models(whole, model, io_map=[(passed, passed)])
+    del whole.opset_import[1:]  # all have the same, which is repeated for each
     content: bytes = whole.SerializeToString()
     return content
 

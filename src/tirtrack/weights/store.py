@@ -105,8 +105,8 @@ def list_weights() -> list[dict[str, Any]]:
 
 def weights_info(weights: str | Path) -> dict[str, Any]:
     """One weights file, read and checked: what :func:`list_weights` says of it, its number of
-    parameters, and for a Siamese network what is known of its engines on this machine
-    (:func:`tirtrack.weights.engine_choice.engine_facts`).
+    parameters, and for a network of which graphs are made what is known of its engines on this
+    machine (:func:`tirtrack.weights.engine_choice.engine_facts`).
 
     Args:
         weights: name of shipped weights, or path of a weights file.
@@ -114,6 +114,8 @@ def weights_info(weights: str | Path) -> dict[str, Any]:
     Raises:
         WeightsError: there are no such weights, or the file is damaged.
     """
+    from tirtrack.networks.atom import Atom
+    from tirtrack.networks.dimp import Dimp
     from tirtrack.networks.siamese import SiameseNetwork
     from tirtrack.weights.engine_choice import engine_facts
 
@@ -121,8 +123,11 @@ def weights_info(weights: str | Path) -> dict[str, Any]:
     parameters = sum(tensor.numel() for tensor in found.state.values())
     told = {**described(found.path, found.card), "parameters": parameters}
     is_backbone = told["input"]["test_side"] is None
-    if not is_backbone and isinstance(network_of(found), SiameseNetwork):
+    network = None if is_backbone else network_of(found)
+    if isinstance(network, SiameseNetwork | Dimp | Atom):
         told["engines"] = engine_facts(found.path, preset=found.card.preset)
+        if not isinstance(network, SiameseNetwork):  # its filters are torch's: none is chosen
+            told["engines"]["track"] = "torch"
     return told
 
 
