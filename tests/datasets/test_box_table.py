@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tirtrack.datasets import box_table
+from tirtrack.datasets import box_table, row_text
 from tirtrack.datasets.box_table import BoxTable, targets_of
 from tirtrack.datasets.box_text import read_boxes, read_targets
+from tirtrack.datasets.row_text import plain_table
 from tirtrack.datasets.target_boxes import TargetBoxes
 from tirtrack.errors import DatasetError
 
@@ -246,3 +247,42 @@ def test_a_plain_table_is_not_looked_at_word_by_word(width, monkeypatch):
     box = [1, 2, 4, 2, 4, 5, 1, 5] if width == 8 else [1, 2, 3, 3]
     (found,) = targets_of("\n".join([",".join(map(str, box))] * 3), Path("boxes.txt"))
     np.testing.assert_equal(found.boxes, [[1, 2, 3, 3]] * 3)
+
+
+@st.composite
+def fixed_point(draw):
+    """Rows of numbers with as many decimals, as ``savetxt`` writes them, and the same as words."""
+    decimals, width = draw(st.integers(0, 6)), draw(st.integers(1, 8))
+    numbers = st.integers(-(10**9), 10**9).map(lambda n: f"{n / 10**decimals:.{decimals}f}")
+    row = st.lists(numbers, min_size=width, max_size=width)
+    rows = draw(st.lists(row, min_size=1, max_size=5))
+    separator, end = draw(st.sampled_from([",", "\t", " "])), draw(st.sampled_from(["\n", "\r\n"]))
+    return end.join(separator.join(one) for one in rows) + draw(st.sampled_from(["", end])), rows
+
+
+@given(fixed_point())
+def test_numbers_with_as_many_decimals_are_read_bit_for_bit_at_once(case):
+    text, rows = case
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(np, "loadtxt", None)
+        found = plain_table(text)
+    assert found.tolist() == [[float(word) for word in row] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.2.3,4", "1,2.3.4", "1.23,4.5", "12,3.4", "1,-,2", "-,1", "1-2,3", "1,2-", "--1,2", ".,1",
+        "-.5,-.5", "1.,2.", ".5,.6", "1,,2", ",1,2", "1,2,", "1, 2", "1\t2,3\t4", "1 2\n3,4",
+        "1,2\n3", "1\n2,3", "1,2,3\n4", "1,2\n\n3,4", "\n1,2", "1,2\r3,4", "1,2\r\r\n3,4", "+1,+2",
+        "1e2,3", "1E2,3E1", "1234567890123456,1", "99999999999999999999,1", "0.1234567890123456,1.",
+        "9007199254740993.0,1.0", "1 2 \n3 4 ", "  1 2", "1,2\n\n", "-0.00,1.00", "007,08",
+    ],
+)  # fmt: skip
+def test_numbers_written_otherwise_are_those_of_the_slow_way(text, monkeypatch):
+    found = plain_table(text)
+    monkeypatch.setattr(row_text, "_fixed_point", lambda text: None)
+    wanted = plain_table(text)
+    assert (found is None) == (wanted is None)
+    if wanted is not None:
+        np.testing.assert_array_equal(found, wanted, strict=True)

@@ -110,7 +110,8 @@ def boxes_of(values: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def extents(corners: np.ndarray) -> np.ndarray:
     """``[T,4]`` xywh around polygons ``[T,2n]`` of ``x,y`` corners, in any order."""
-    xs, ys = corners[:, 0::2], corners[:, 1::2]
-    low = np.stack([xs.min(axis=1), ys.min(axis=1)], axis=1)
-    high = np.stack([xs.max(axis=1), ys.max(axis=1)], axis=1)
+    columns = np.ascontiguousarray(corners.T)  # many times as fast along rows
+    xs, ys = columns[0::2], columns[1::2]
+    low = np.stack([xs.min(axis=0), ys.min(axis=0)], axis=1)
+    high = np.stack([xs.max(axis=0), ys.max(axis=0)], axis=1)
     return np.hstack([low, high - low])

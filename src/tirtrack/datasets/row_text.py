@@ -23,6 +23,8 @@ _MISSING = re.compile(
 )
 
 _PLAIN = b"0123456789+-.eE \t,\r\n"
+_AS_BLANKS = bytes.maketrans(b"\t,\n", b"   ")
+_EXACT_DIGITS = 15  # whole numbers of so many digits are exact in float64
 
 _FLAGS = {"true": 1.0, "false": 0.0}
 
@@ -60,12 +62,48 @@ def plain_table(text: str) -> np.ndarray | None:
     """
     if not text.isascii() or text.encode().translate(None, _PLAIN) or not text.strip():
         return None
+    values = _fixed_point(text.encode())
+    if values is not None:
+        return values
     lines = text.splitlines()
     try:
         values = np.loadtxt(lines, delimiter="," if "," in text else None, comments=None, ndmin=2)
     except ValueError:
         return None
     return values if len(values) == len(lines) else None
+
+
+def _fixed_point(text: bytes) -> np.ndarray | None:
+    """``[T,n]`` float64 of rows of plain numbers that all have as many decimals, with one separator
+    of one byte; ``None`` for any other text.
+
+    Most programs write so, and whole numbers are read seven times as fast as others. These and
+    powers of ten are exact, so their quotient is the float64 next to the decimal, as for any text.
+    """
+    text = text.replace(b"\r\n", b"\n").removesuffix(b"\n")
+    used = [one for one in (b" ", b"\t", b",") if one in text]
+    if len(used) > 1 or any(one in text for one in (b"e", b"E", b"+", b"\r")):
+        return None
+    content = np.frombuffer(text, dtype=np.uint8)
+    gaps = np.flatnonzero(content <= ord(","))
+    starts, ends = np.append(0, gaps + 1), np.append(gaps, len(content))
+    points, signs = np.flatnonzero(content == ord(".")), np.flatnonzero(content == ord("-"))
+    negative = np.isin(starts, signs, assume_unique=True)
+    if len(points) not in (0, len(starts)) or negative.sum() != len(signs):
+        return None
+    decimals = ends - points - 1 if len(points) else np.zeros(1, dtype=int)
+    digits = ends - starts - negative - bool(len(points))
+    own = (points >= starts).all() if len(points) else True  # none has two in place of another
+    if not own or decimals[0] < 0 or (decimals != decimals[0]).any():
+        return None
+    if digits.min() < 1 or digits.max() > _EXACT_DIGITS:
+        return None
+    rows = content[gaps] == ord("\n")
+    width, left = divmod(len(starts), int(rows.sum()) + 1)
+    if left or not rows[width - 1 :: width].all():
+        return None
+    whole = np.fromstring(text.translate(_AS_BLANKS, b"."), dtype=np.int64, sep=" ")
+    return np.asarray(whole / 10.0 ** decimals[0]).reshape(-1, width)
 
 
 def words_of(line: str) -> list[str]:
