@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tracked_worlds import Drifter, Keeper, walk, write_lsotb
 
+from tirtrack.cli.score_table import print_comparison
 from tirtrack.datasets import LabelledDataset, LabelledSequence, open_dataset
 from tirtrack.datasets.frame_facts import FrameFacts
 from tirtrack.errors import RequestError
@@ -31,7 +32,7 @@ def world(tmp_path):
     return open_dataset(write_lsotb(tmp_path / "world", sequences))
 
 
-def test_runs_have_seeds_and_results_of_their_own_and_a_mean(world, tmp_path):
+def test_runs_have_seeds_and_results_of_their_own_and_a_mean(world, tmp_path, capsys):
     out = tmp_path / "out"
     compared = evaluate([Keeper("still"), Drifter("drifts")], world, out, seed=2, runs=3)
     names = ["still", "still.run2", "still.run3", "drifts", "drifts.run2", "drifts.run3"]
@@ -52,6 +53,18 @@ def test_runs_have_seeds_and_results_of_their_own_and_a_mean(world, tmp_path):
     page = build_report([out], tmp_path / "page.html").read_text()
     assert "Mean ± standard deviation over runs with other seeds" in page
     assert "drifts against still" in page
+    interval = compared.interval("drifts", "success")
+    assert interval.mean == pytest.approx(drifts["means"]["success"])
+    table = page[page.index("Mean ± standard deviation") : page.index("Differences: paired")]
+    assert table.count(f"[{interval.low:.3f}, {interval.high:.3f}]") == 1
+    curves = [one.curves["success"] for one in compared.trackers[3:]]
+    assert drifts["curves"]["success"] == pytest.approx(np.mean(curves, axis=0))
+    assert f"drifts [{drifts['means']['success']:.3f}]" in page
+    assert "Curves are over all runs of a tracker." in page
+    print_comparison(compared)
+    first, second = capsys.readouterr().out.split("mean and standard deviation over runs")
+    said = f"{interval.low:.3f} to {interval.high:.3f}"
+    assert (said in first, said in second) == (False, True)
     assert "run2" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
 
 

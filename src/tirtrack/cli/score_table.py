@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tirtrack.cli.options import rate
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, Spread, TrackerResult
-from tirtrack.evaluation.statistics import ScoreDifference
+from tirtrack.evaluation.statistics import ScoreDifference, ScoreInterval
 from tirtrack.report.verdict import FEWEST_SEQUENCES, interval, no_means, pooled_over_runs
 from tirtrack.source_line import counted
 
@@ -117,19 +117,21 @@ def _row(comparison: Comparison, one: TrackerResult) -> dict[str, str]:
     primary = comparison.primary.id
     row = dict(zip(_headings(comparison), _cells(comparison, one.values), strict=True))
     row |= zip(_extra_headings(comparison), _extra_cells(comparison, one), strict=True)
-    own = comparison.interval(one.tracker, primary) if one.run == 1 else None
-    of_own = {
-        _interval_heading(comparison): "" if own is None else f"{own.low:.3f} to {own.high:.3f}"
-    }
+    own = None if comparison.runs else comparison.interval(one.tracker, primary)
+    of_own = {_interval_heading(comparison): _ends(own)}
     found = comparison.difference(one.tracker, comparison.compared_with, primary)
     found = found if one.run == 1 else None
     return {
         **row,
-        **(of_own if comparison.primary.is_mean else {}),
+        **(of_own if comparison.primary.is_mean and not comparison.runs else {}),
         "difference": "" if found is None else interval(found),
         CHANCE: "" if found is None else _chance(found),
         SIGNS: "" if found is None else _sign_counts(found),
     }
+
+
+def _ends(found: ScoreInterval | None) -> str:
+    return "" if found is None else f"{found.low:.3f} to {found.high:.3f}"
 
 
 def _interval_heading(comparison: Comparison) -> str:
@@ -183,13 +185,20 @@ def _spreads(comparison: Comparison) -> Table:
     table = _table(
         comparison, "mean and standard deviation over runs", pooled_over_runs(comparison)
     )
+    primary, heading = comparison.primary, _interval_heading(comparison)
+    intervals = {
+        one.tracker: comparison.interval(one.tracker, primary.id) for one in comparison.runs
+    }
+    has_interval = any(one is not None for one in intervals.values())
     has_quality = any(one.score_quality is not None for one in comparison.runs)
     table.add_column("tracker", overflow="fold")
-    for name in ["runs", *_headings(comparison), *[QUALITY] * has_quality]:
+    headings = ["runs", *_headings(comparison), *[heading] * has_interval, *[QUALITY] * has_quality]
+    for name in headings:
         table.add_column(name, justify="right")
     for one in comparison.runs:
         columns = (_cells(comparison, one.means), _cells(comparison, one.deviations))
         cells = [f"{mean} ± {deviation}" for mean, deviation in zip(*columns, strict=True)]
+        cells += [_ends(intervals[one.tracker])] * has_interval
         cells += [_quality(one)] * has_quality
         table.add_row(one.tracker, str(one.runs), *cells)
     return table

@@ -173,6 +173,8 @@ class Spread(Stored):
         means: scores over all runs, by id: the mean over runs, or what the protocol reads from
             all of them together where a score is no mean over sequences.
         deviations: sample deviations (n - 1) of the scores of single runs.
+        curves: points of each curve over all runs, by id of its score; empty in files of older
+            versions.
         score_quality: agreement of its score with its overlap, over the frames of all runs;
             ``None`` where files hold no score, and in files of older versions.
     """
@@ -181,6 +183,7 @@ class Spread(Stored):
     runs: int
     means: Mapping[str, Number]
     deviations: Mapping[str, Number]
+    curves: Mapping[str, list[float]] = {}
     score_quality: ScoreQuality | None = None
 
 
@@ -341,6 +344,15 @@ class Comparison(Stored):
         said = [f"results missing: {', '.join(listed)}{more}"] if listed else []
         said += [f"{counted(self.left_out, 'sequence')} left out"] if self.left_out else []
         return "; ".join(said)
+
+    def over_runs(self, one: TrackerResult) -> TrackerResult:
+        """A tracker with scores and curves over all of its runs; as it is where these are unknown,
+        or where it ran once.
+        """
+        found = next((run for run in self.runs if run.tracker == one.tracker), None)
+        if found is None or not found.curves:
+            return one
+        return one.model_copy(update={"values": found.means, "curves": found.curves})
 
     def score_quality(self, name: str) -> ScoreQuality | None:
         """How the score of that tracker agrees with its overlap, over all of its runs; over those

@@ -93,6 +93,7 @@ def spread(runs: Sequence[ScoredRun], protocol: EvaluationProtocol) -> Spread | 
         run.result.values if len(scores) == len(run.scores) else protocol.average(scores).values
         for run, scores in zip(runs, by_run, strict=True)
     ]
+    together = protocol.average([one for scores in by_run for one in scores])
     deviations = {
         score.id: np.array([values.get(score.id) for values in each], np.float64).std(ddof=1)
         for score in protocol.scores
@@ -100,8 +101,9 @@ def spread(runs: Sequence[ScoredRun], protocol: EvaluationProtocol) -> Spread | 
     return Spread(
         tracker=runs[0].result.tracker,
         runs=len(runs),
-        means=protocol.average([one for scores in by_run for one in scores]).values,
+        means=together.values,
         deviations={key: float(one) for key, one in deviations.items()},
+        curves={name: curve.tolist() for name, curve in together.curves.items()},
         score_quality=pooled_quality(
             [one for run in runs for name in shared for one in run.frames[name]]
         ),

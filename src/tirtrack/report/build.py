@@ -269,7 +269,7 @@ def evaluation_section(
         part_differences=differences_within_parts(result, section.compared),
         plots=curve_plots(
             result.scores,
-            section.trackers[:SHOWN_CURVES],
+            [result.over_runs(one) for one in section.trackers[:SHOWN_CURVES]],
             section.colours,
             caption=left_out(section, SHOWN_CURVES),
         ),

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tirtrack.evaluation.bootstrap import FEWEST_IN_SUBSET
-from tirtrack.evaluation.comparison import TrackerResult
+from tirtrack.evaluation.comparison import Comparison, Spread, TrackerResult
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.repeats import averaged
 from tirtrack.evaluation.statistics import ScoreDifference
@@ -89,18 +89,18 @@ def _runs(section: EvaluationSection) -> Table | None:
         (
             tracker_cell(section, one.tracker),
             count(one.runs),
-            *(_spread(one.means.get(s.id), one.deviations.get(s.id)) for s in scores),
+            *(_spread(section.result, one, score.id) for score in scores),
         )
         for one in section.result.runs
     )
     return Table(
         "runs",
-        "Mean ± standard deviation over runs with other seeds; differences below average the runs "
-        "of each sequence first",
+        "Mean ± standard deviation over runs with other seeds, with 95 % bootstrap intervals of "
+        "the mean; the runs of a sequence are averaged first, for differences too",
         (
             TRACKER,
             Column("runs"),
-            *(Column(one.heading(), parts=("", "deviation")) for one in scores),
+            *(Column(one.heading(), parts=("", "deviation", "low", "high")) for one in scores),
         ),
         rows,
         section.result.missing_line(),
@@ -108,8 +108,13 @@ def _runs(section: EvaluationSection) -> Table | None:
     )
 
 
-def _spread(mean: float | None, deviation: float | None) -> Cell:
-    return Cell(f"{three(mean)} ± {three(deviation)}", (mean, deviation))
+def _spread(result: Comparison, one: Spread, score: str) -> Cell:
+    mean, deviation = one.means.get(score), one.deviations.get(score)
+    found = result.interval(one.tracker, score)
+    known = number(mean) if found is None else number(mean, low=found.low, high=found.high)
+    low, high = (None, None) if found is None else (found.low, found.high)
+    text = f"{three(mean)} ± {three(deviation)}"
+    return Cell(text, (mean, deviation, low, high), known.interval)
 
 
 def _differences(section: EvaluationSection) -> Table | None:
