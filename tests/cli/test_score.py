@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,11 +85,12 @@ def test_missing_sequence_is_an_error_unless_skipped(world: Path, results: Path,
     (results / "off" / "dog_S_001.txt").unlink()
     line = ["score", str(results), "--dataset", str(world)]
     assert run(line) == 2
-    assert "1 of 4 runs is missing: off on dog_S_001 (no result file)" in capsys.readouterr().err
+    said = f"1 of 4 runs is missing: off on dog_S_001 (no result file in {results / 'off'})"
+    assert said in capsys.readouterr().err
     assert run([*line, "--partial"]) == 0
     printed = capsys.readouterr()
     assert "1 run missing" in printed.out
-    assert "warning: 1 of 4 runs is missing: off on dog_S_001 (no result file)" in printed.err
+    assert f"warning: {said}" in printed.err
 
 
 def test_short_result_is_an_error_unless_padded(world: Path, results: Path, capsys) -> None:
@@ -347,7 +349,22 @@ def test_two_results_of_one_tracker_and_sequence_are_refused(
 
 def test_one_folder_named_twice_is_refused(world: Path, results: Path, capsys) -> None:
     assert run(["score", str(results), str(results), "--dataset", str(world)]) == 2
-    assert 'two trackers are called "results/exact"' in capsys.readouterr().err
+    assert (
+        f'{results / "exact"}: two trackers are called "results/exact"; give the folder once'
+        in capsys.readouterr().err
+    )
+
+
+def test_two_trackers_of_one_name_are_named_with_their_folders(
+    world: Path, results: Path, capsys
+) -> None:
+    again = results.parent / "again" / "results"
+    shutil.copytree(results, again)
+    assert run(["score", str(results), str(again), "--dataset", str(world)]) == 2
+    assert (
+        f'{results / "exact"} and {again / "exact"}: two trackers are called "results/exact"; '
+        "rename one of the result folders" in capsys.readouterr().err
+    )
 
 
 def test_a_bad_row_of_annotation_is_named(world: Path, results: Path, capsys) -> None:

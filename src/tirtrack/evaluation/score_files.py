@@ -215,7 +215,7 @@ def read_runs(
     for path, by_tracker in found:
         _logger.info("%s: %s", path, results_line(path, by_tracker))
     trackers = _named(found)
-    _check_names([name for name, _ in trackers])
+    _check_names(trackers)
     runs: list[Runs] = []
     faults: list[DatasetError] = []
     not_finite: list[str] = []
@@ -242,7 +242,9 @@ def read_runs(
             sequence.name: file.absolute() for stem, file in files.items()
             for sequence in by_name[stem]
         }  # fmt: skip
-        reasons = {key: str(one) for key, one in faulty.items()}
+        gone = [one.name for one in dataset.sequences if one.name not in places]
+        reasons = dict.fromkeys(gone, f"no result file in {_folder_of(files)}")
+        reasons |= {key: str(one) for key, one in faulty.items()}
         runs.append(Runs(name, tracks, facts, reasons, places))
     if faults and not partial:
         raise _all_of(faults)
@@ -271,12 +273,23 @@ def _run_of(name: str, names: Sequence[str]) -> dict[str, Any]:
     return {"run": int(found[2]), "run_of": found[1]}
 
 
-def _check_names(names: Sequence[str]) -> None:
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DatasetError(
-            f'two trackers are called "{twice}"', fix="rename one of the result folders"
-        )
+def _check_names(trackers: Sequence[tuple[str, Mapping[str, Path]]]) -> None:
+    known: dict[str, Path] = {}
+    for name, files in trackers:
+        folder = _folder_of(files)
+        other = known.setdefault(name, folder)
+        if other is not folder:
+            is_same = other.resolve() == folder.resolve()
+            raise DatasetError(
+                f'two trackers are called "{name}"',
+                f"{other}" if is_same else f"{other} and {folder}",
+                "give the folder once" if is_same else "rename one of the result folders",
+            )
+
+
+def _folder_of(files: Mapping[str, Path]) -> Path:
+    """The folder of a tracker's result files."""
+    return next(iter(files.values())).parent
 
 
 def _held(
