@@ -487,3 +487,28 @@ def test_all_pairs_are_printed_on_request_and_stand_in_the_file(
     assert sum(" - off" in row for row in printed.splitlines()) == 21 * 4
     stored = json.loads((tmp_path / "out" / "result.json").read_text())
     assert len(stored["differences"]) == 21 * 4
+
+
+def test_repetitions_of_the_got10k_toolkit_are_runs_of_their_tracker(
+    world: Path, results: Path, tmp_path: Path, capsys
+) -> None:
+    for file in results.glob("*/*_001.txt"):
+        for number, off in enumerate((0.0, 1.0, 4.0), start=1):
+            place = tmp_path / "repeated" / file.parent.name / file.stem
+            place.mkdir(parents=True, exist_ok=True)
+            boxes = np.loadtxt(file) + np.array([off, 0, 0, 0])
+            np.savetxt(place / f"{file.stem}_{number:03d}.txt", boxes, "%.3f", delimiter=",")
+    folder = tmp_path / "repeated"
+    assert run(["score", str(folder), "--dataset", str(world), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["tracker"], one["runs"]) for one in found["runs"]] == [("exact", 3), ("off", 3)]
+    successes = [one["values"]["success"] for one in found["trackers"] if one["run_of"] == "exact"]
+    assert len(set(successes)) == 3
+    assert found["runs"][0]["means"]["success"] == pytest.approx(np.mean(successes))
+    assert {(one["a"], one["b"]) for one in found["differences"]} == {("off", "exact")}
+    line = ["score", str(folder), "--dataset", str(world), "--reference", "exact.run2"]
+    assert run(line) == 2
+    assert 'no tracker is called "exact.run2"; did you mean "exact"?' in capsys.readouterr().err
+    (folder / "off" / "cat_D_001" / "cat_D_001_003.txt").unlink()
+    assert run(line[:4]) == 2
+    assert "1 of 12 runs is missing: off.run3 on cat_D_001" in capsys.readouterr().err

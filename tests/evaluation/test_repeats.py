@@ -14,8 +14,10 @@ from tirtrack.cli.score_table import print_comparison
 from tirtrack.datasets import LabelledDataset, LabelledSequence, open_dataset
 from tirtrack.datasets.frame_facts import FrameFacts
 from tirtrack.errors import RequestError
-from tirtrack.evaluation.comparison import read_result
+from tirtrack.evaluation.bootstrap import Bootstrap, score_differences
+from tirtrack.evaluation.comparison import SequenceResult, TrackerResult, read_result
 from tirtrack.evaluation.protocols import get
+from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.repeats import averaged, paired_differences
 from tirtrack.evaluation.results import SequenceRun
 from tirtrack.evaluation.runner import evaluate
@@ -103,6 +105,27 @@ def test_differences_are_of_means_over_runs_on_sequences_that_all_runs_have():
     assert paired_differences(own, other) == {"x": 0.25, "y": 0.25}
     assert list(paired_differences(own, other)) == ["x", "y"]
     assert paired_differences([{"x": 1.0}], [{"y": 1.0}]) == {}
+
+
+def test_ties_stay_ties_however_often_a_tracker_ran():
+    """0.95 three times has a sum that is not three times as much, and sums hang on their order."""
+    once, thrice = [{"x": 0.95, "y": 0.1}], [{"x": 0.95, "y": 0.1}] * 3
+    assert paired_differences(thrice, once) == {"x": 0.0, "y": 0.0}
+    values = [0.1, 0.7, 0.3, 0.123]
+    forth = [{"x": one} for one in values]
+    assert sum(values) != sum(values[::-1])
+    assert paired_differences(forth, forth[::-1]) == {"x": 0.0}
+    trackers = [
+        TrackerResult(
+            name=f"{name}.run{run}", run_of=name, run=run,
+            sequences=[SequenceResult(name="s", values={"a": value}, weights={"a": weight})],
+        )
+        for name, rows in (("one", [(0.95, 7)]), ("many", [(0.95, 7), (0.95, 11), (0.95, 3)]))
+        for run, (value, weight) in enumerate(rows, start=1)
+    ]  # fmt: skip
+    score = ScoreDescription(id="a", title="a")
+    (difference,) = score_differences(trackers, [score], Bootstrap({}, 0, 10))
+    assert (difference.mean, difference.ties) == (0.0, 1)
 
 
 def test_a_score_that_the_file_does_not_know_leaves_its_sequence_out(world, tmp_path):

@@ -127,14 +127,26 @@ def paired_differences(
 
 
 def mean_over_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of each sequence that all runs have; empty without a run."""
+    """Mean of each sequence that all runs have; empty without a run.
+
+    The same values have the same mean in any order, and equal ones have themselves, so that ties
+    stay ties.
+    """
     if len(runs) < 2:
         return dict(runs[0]) if runs else {}
-    return {
-        name: sum(run[name] for run in runs) / len(runs)
-        for name in runs[0]
-        if all(name in run for run in runs)
-    }
+    shared = [name for name in runs[0] if all(name in run for run in runs)]
+    every = np.array([[run[name] for name in shared] for run in runs])
+    return dict(zip(shared, _means(every, np.ones_like(every)).tolist(), strict=True))
+
+
+def _means(every: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """``[n]`` means over runs of values ``[runs,n]`` by ``weights [runs,n]``."""
+    order = np.argsort(every, axis=0, kind="stable")
+    every, weights = (np.take_along_axis(one, order, axis=0) for one in (every, weights))
+    total = weights.sum(axis=0)
+    weighted = (weights * every).sum(axis=0) / np.where(total > 0, total, 1)
+    means = np.where(total > 0, weighted, every.mean(axis=0))
+    return np.asarray(np.where(every[0] == every[-1], every[0], means))
 
 
 def averaged(runs: Sequence[TrackerResult], score: ScoreDescription) -> SequenceValues:
@@ -152,7 +164,4 @@ def averaged(runs: Sequence[TrackerResult], score: ScoreDescription) -> Sequence
     names = tuple(mean_over_runs(values))
     weights = np.array([[one[name] for name in names] for one in by_run]).reshape(len(runs), -1)
     every = np.array([[one[name] for name in names] for one in values]).reshape(len(runs), -1)
-    total = weights.sum(axis=0)
-    weighted = (weights * every).sum(axis=0) / np.where(total > 0, total, 1)
-    means_by_weight = np.where(total > 0, weighted, every.mean(axis=0))
-    return SequenceValues(names, means_by_weight, weights.mean(axis=0))
+    return SequenceValues(names, _means(every, weights), weights.mean(axis=0))
