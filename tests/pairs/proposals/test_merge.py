@@ -66,6 +66,14 @@ def test_repeats_of_one_modality_are_duplicates():
     ]
 
 
+def test_what_repeats_only_a_duplicate_is_kept():
+    """Squares of side 100, each moved by 10: the second repeats the first, the third the second."""
+    tir = [ScoredBox(Box(10 * k, 0, 100, 100), 0.9 - 0.1 * k) for k in range(3)]
+    merged = merge([], tir, "x")
+    assert [one.box for one in merged.proposals] == [tir[0].box, tir[2].box]
+    assert [one.box for one in merged.rejected] == [tir[1].box]
+
+
 @given(CANDIDATES, CANDIDATES)
 def test_every_box_is_kept_agreed_or_a_duplicate(rgb, tir):
     merged = merge(rgb, tir, "x")

@@ -204,8 +204,9 @@ def test_a_detector_that_finds_nothing_is_recognised_by_its_shapes(tmp_path):
         ({"a": TWO, "b": SCORES, "c": SCORES}, "of no known layout"),
         ({"boxes": TWO, "scores": SCORES}, "of no known layout"),
         ({"a": np.zeros((1, CELLS, CELLS), np.float32)}, "fits the layouts yolox and yolov8"),
+        ({"logits": OF_CLASS, "pred_boxes": TWO}, "fits the layouts detr and rt_detr"),
     ],
-    ids=["raw maps", "two of boxes", "two of scores", "no classes", "as many columns as rows"],
+    ids=["raw maps", "two boxes", "two scores", "no classes", "columns as rows", "logits"],
 )
 def test_what_is_unknown_or_ambiguous_is_refused_in_one_sentence(outputs, message, tmp_path):
     path = network(tmp_path / "a.onnx", outputs)
@@ -241,10 +242,38 @@ def test_scores_that_are_no_probabilities_are_refused(wrong, tmp_path):
 
 
 def test_logits_of_every_class_are_refused(tmp_path):
-    outputs = {"boxes": TWO[None], "logits": OF_CLASS[None] - 3}
+    outputs = {"boxes": TWO[None], "s": OF_CLASS[None] - 3}
     find = OnnxDetector(network(tmp_path / "a.onnx", outputs), min_score=0.25)
     with pytest.raises(WeightsError, match=r"scores down to -2\.99"):
         find(np.zeros((SIDE, SIDE), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("layout", "columns"),
+    [
+        (Layout.DETR, np.log([[0.1, 0.02, SCORE, 0.13], [0.2, 0.1, 0.0125, 0.6875]])),
+        (Layout.RT_DETR, [[-3, -2, np.log(SCORE / (1 - SCORE)), -4], [-5, -60, -2, 0.0]]),
+    ],
+)
+def test_logits_become_probabilities_as_the_layout_says(layout, columns, tmp_path):
+    """With four columns, as boxes have: of ``detr`` the last is of no object."""
+    x, y, w, h = np.array(BOX) / SIDE
+    boxes = np.array([[[x + w / 2, y + h / 2, w, h], [0.2, 0.2, 0.1, 0.1]]], np.float32)
+    outputs = {"logits": np.array([columns], np.float32), "pred_boxes": boxes}
+    find = OnnxDetector(network(tmp_path / "a.onnx", outputs), min_score=0.25, layout=layout)
+    found = find(np.zeros((2 * SIDE, 2 * SIDE - 40), np.uint8))
+    assert found[0].box.array() == pytest.approx(2 * np.array(BOX), abs=1e-3)
+    assert found[0].score == pytest.approx(SCORE)
+    assert found[0].label == f"class {CLASS}"
+    assert [one.score for one in found[1:]] == ([] if layout is Layout.DETR else [0.5])
+
+
+def test_logits_that_are_no_numbers_are_refused(tmp_path):
+    outputs = {"logits": np.full((1, 2, 3), np.nan, np.float32), "pred_boxes": TWO[None] / SIDE}
+    for layout in (Layout.DETR, Layout.RT_DETR):
+        path = network(tmp_path / f"{layout}.onnx", outputs)
+        with pytest.raises(WeightsError, match="no probabilities"):
+            OnnxDetector(path, min_score=0.25, layout=layout)(np.zeros((SIDE, SIDE), np.uint8))
 
 
 RED = np.zeros((SIDE, SIDE, 3), np.uint8)

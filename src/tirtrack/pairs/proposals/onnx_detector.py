@@ -47,7 +47,7 @@ class OnnxDetector:
         layout: layout of its outputs; found from them if ``None``.
         pixels: what the network takes: order of the colours and largest value, or values
             normalised as on ImageNet; ``None``: ``bgr_255`` for ``yolox``, ``rgb_255`` for a
-            network that takes bytes, else ``rgb_1``.
+            network that takes bytes, ``rgb_imagenet`` for ``detr``, else ``rgb_1``.
 
     Raises:
         WeightsError: the file is missing, no ONNX, or takes no picture; its outputs are of no known
@@ -83,6 +83,8 @@ class OnnxDetector:
         self.layout = layout or self._recognised()
         if pixels is None and self.layout is Layout.YOLOX:
             self._pixels = "bgr_255"
+        elif pixels is None and self.layout is Layout.DETR and self._type is not np.uint8:
+            self._pixels = "rgb_imagenet"
         self._names = self._class_names()
 
     def identity(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the outputs of a detector mean: six layouts, recognised by shapes and names.
+"""What the outputs of a detector mean: eight layouts, recognised by shapes and names.
 
 Published detectors differ in what they return. A layout knows whether the outputs of a network can
 be its own (:func:`fitting`) and turns them into boxes (:func:`decode`). Nothing here runs a network
@@ -35,7 +35,9 @@ class Layout(StrEnum):
     objectness. ``rows``: boxes after suppression, ``[n,6]`` corners, score, class, or ``[n,7]``
     image, corners, class, score; both may have a leading 1. ``lists``: outputs for boxes, scores
     and classes, each by itself. ``ssd``: boxes ``[1,n,4]`` and scores ``[1,n,C]`` of every class;
-    where those of a box sum to 1, the first is the background.
+    where those of a box sum to 1, the first is the background. ``detr`` and ``rt_detr``: centres
+    and sizes ``[1,n,4]`` as fractions of the input, and logits ``[1,n,C]``; of ``detr`` a softmax
+    makes probabilities, the last of them of no object, of ``rt_detr`` a sigmoid of each.
     """
 
     YOLOX = "yolox"
@@ -44,6 +46,8 @@ class Layout(StrEnum):
     ROWS = "rows"
     LISTS = "lists"
     SSD = "ssd"
+    DETR = "detr"
+    RT_DETR = "rt_detr"
 
 
 @dataclass(frozen=True)
@@ -259,7 +263,7 @@ def _kind(name: str, one: np.ndarray, outputs: Outputs) -> str | None:
     lower = name.lower()
     if one.size == 1 and "num" in lower:
         return "count"
-    if "score" in lower or "conf" in lower:
+    if "score" in lower or "conf" in lower or "logit" in lower:
         return "scores"
     if "label" in lower or "class" in lower:
         return "classes"
@@ -293,28 +297,64 @@ def _lists(outputs: Outputs, shape_hw: tuple[int, int]) -> Decoded:
     return Decoded(boxes[kept], scores.astype(np.float64)[kept], classes[kept])
 
 
-def _fits_ssd(outputs: Outputs, shape_hw: tuple[int, int]) -> bool:
+def _of_every_class(outputs: Outputs) -> tuple[np.ndarray, np.ndarray] | None:
+    """Boxes ``[n,4]`` and numbers of every class ``[n,C]``; ``None`` if the outputs differ."""
     parts = _parts(outputs)
     if parts is None or parts.scores is None or parts.classes is not None:
-        return False
-    return (
-        parts.boxes.shape[1] == 4
-        and parts.scores.ndim == 2
-        and len(parts.scores) == len(parts.boxes)
-    )
+        return None
+    alike = parts.scores.ndim == 2 and len(parts.scores) == len(parts.boxes)
+    if not alike or parts.boxes.shape[1] != 4:
+        return None
+    return parts.boxes.astype(np.float64), parts.scores.astype(np.float64)
+
+
+def _has_logits(outputs: Outputs) -> bool:
+    return any("logit" in name.lower() for name in outputs)
+
+
+def _fits_ssd(outputs: Outputs, shape_hw: tuple[int, int]) -> bool:
+    return _of_every_class(outputs) is not None and not _has_logits(outputs)
 
 
 def _ssd(outputs: Outputs, shape_hw: tuple[int, int]) -> Decoded:
-    parts = _parts(outputs)
-    if parts is None or parts.scores is None or not _fits_ssd(outputs, shape_hw):
+    found = _of_every_class(outputs)
+    if found is None:
         raise ValueError(f"gives {shapes(outputs)}, not boxes [1, n, 4] and scores [1, n, classes]")
-    of_class = parts.scores.astype(np.float64)
+    corners, of_class = found
     if (of_class < -SCORE_TOLERANCE).any():
         raise ValueError(f"gives scores down to {of_class.min():g}, which are no probabilities")
     sums = of_class.sum(axis=1)
     if of_class.shape[1] > 1 and (np.abs(sums - 1) <= SUM_TOLERANCE).all():
         of_class = of_class[:, 1:]
-    boxes = xyxy_to_xywh(_in_pixels(parts.boxes.astype(np.float64), shape_hw))
+    boxes = xyxy_to_xywh(_in_pixels(corners, shape_hw))
+    return Decoded(boxes, of_class.max(axis=1), of_class.argmax(axis=1), of_class.shape[1])
+
+
+def _fits_detr(outputs: Outputs, shape_hw: tuple[int, int]) -> bool:
+    return _of_every_class(outputs) is not None and _has_logits(outputs)
+
+
+def _queries(outputs: Outputs, shape_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes ``[n,4]`` xywh in pixels of the input, and logits ``[n,C]``."""
+    found = _of_every_class(outputs)
+    if found is None:
+        raise ValueError(f"gives {shapes(outputs)}, not boxes [1, n, 4] and logits [1, n, classes]")
+    height, width = shape_hw
+    fractions, logits = found
+    return cxcywh_to_xywh(fractions * np.array([width, height, width, height])), logits
+
+
+def _detr(outputs: Outputs, shape_hw: tuple[int, int]) -> Decoded:
+    boxes, logits = _queries(outputs, shape_hw)
+    with np.errstate(invalid="ignore"):  # logits that are no numbers are refused by their scores
+        likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+    of_class = (likely / likely.sum(axis=1, keepdims=True))[:, :-1]
+    return Decoded(boxes, of_class.max(axis=1), of_class.argmax(axis=1), of_class.shape[1])
+
+
+def _rt_detr(outputs: Outputs, shape_hw: tuple[int, int]) -> Decoded:
+    boxes, logits = _queries(outputs, shape_hw)
+    of_class = 1 / (1 + np.exp(-logits.clip(-50, 50)))
     return Decoded(boxes, of_class.max(axis=1), of_class.argmax(axis=1), of_class.shape[1])
 
 
@@ -338,4 +378,6 @@ _LAYOUTS: dict[
     Layout.ROWS: (_fits_rows, _rows),
     Layout.LISTS: (_fits_lists, _lists),
     Layout.SSD: (_fits_ssd, _ssd),
+    Layout.DETR: (_fits_detr, _detr),
+    Layout.RT_DETR: (_fits_detr, _rt_detr),
 }
