@@ -171,7 +171,7 @@ def test_files_that_name_no_camera_are_counted(tmp_path):
         ),
         pytest.param(
             ["0_V.png", "1_V.png", "0_T.png"], LOOK,
-            "2 images, tir 1, and 1 stems are in one", "remove those", id="one lacks a partner",
+            "2 images, tir 1, and 1 stem is in one", "remove those", id="one lacks a partner",
         ),
     ],
 )  # fmt: skip

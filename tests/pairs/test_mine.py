@@ -320,6 +320,19 @@ def test_a_recording_that_cannot_be_used_is_listed_or_stops(tmp_path, rig):
     assert [one.name for one in index.recordings] == ["rig/a", "rig/c", "rig/v"]
 
 
+def test_where_nothing_can_be_used_no_larger_share_of_bad_ones_is_advised(tmp_path, rig):
+    for name in "abc":
+        (rig / name / "tir" / "2.png").unlink()
+    (rig / "v" / "tir.mp4").write_bytes(b"no video")
+    with pytest.raises(PairsError, match="1 stem is in one of them only") as caught:
+        mine_pairs(rig / "b", tmp_path / "out")
+    assert caught.value.where == str(rig / "b")
+    with pytest.raises(PairsError, match="not one of 4 recordings can be used, first ") as several:
+        mine_pairs(rig, tmp_path / "out")
+    for one in (caught, several):
+        assert "--max-bad" not in str(one.value)
+
+
 @pytest.mark.parametrize("settings", [{"shard_mb": 0}, {"max_bad": 1.0}, {"max_bad": -0.1}])
 def test_settings_that_mean_nothing_are_refused(tmp_path, rig, settings):
     with pytest.raises(RequestError, match="a shard has 1 MB or more"):

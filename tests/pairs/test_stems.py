@@ -120,7 +120,11 @@ def test_uneven_numbers_are_times_only_where_the_user_says_so():
     ("rgb", "tir", "pairing", "message"),
     [
         pytest.param(
-            ["1", "2", "3"], ["1", "2"], Pairing(), "rgb has 3 images, tir 2, and 1 stems", id="one"
+            ["1", "2", "3"],
+            ["1", "2"],
+            Pairing(),
+            "rgb has 3 images, tir 2, and 1 stem is",
+            id="one",
         ),
         pytest.param(
             ["1700000000.0", "1700000001.0"],

@@ -309,7 +309,7 @@ def open_pairs(
         for name, folder in named
     ]
     if rejected and not any(len(one) for one in opened):
-        raise _no_recording(rejected, [folder for _, folder in named])
+        raise no_recording(rejected, [folder for _, folder in named])
     return opened[0] if len(opened) == 1 else CombinedPairs(opened)
 
 
@@ -385,7 +385,8 @@ def _each(
     return made
 
 
-def _no_recording(rejected: Sequence[PairsError], folders: Sequence[AnyPath]) -> PairsError:
+def no_recording(rejected: Sequence[PairsError], folders: Sequence[AnyPath]) -> PairsError:
+    """The error where no recording of some folders can be used: why not, if there is one alone."""
     if len(rejected) == 1:
         return rejected[0]
     return PairsError(

@@ -16,6 +16,7 @@ from tirtrack.pairs.folder import (
     FolderPairs,
     RecordingPlace,
     named_folders,
+    no_recording,
     recording_places,
     rigs_of,
 )
@@ -97,7 +98,7 @@ def plan_mining(
         if is_shards(folder):
             raise PairsError("holds shards, which were mined already", folder, "give its source")
         places += recording_places(folder, name, pairing)
-    packing, unusable = _Packing(shard_bytes), []
+    packing, unusable = _Packing(shard_bytes), list[PairsError]()
     for number, place in enumerate(places):
         rejected: list[PairsError] = []
         source = opened_place(place, rejected)
@@ -106,7 +107,7 @@ def plan_mining(
             _check_name(take.name, place.path)
             facts = _stored(take, place, recordings[take.name], source, packing.samples)
             packing.add(number, take, facts)
-        unusable += [str(error) for error in rejected]
+        unusable += rejected
         progress("looking for pairs", number + 1, len(places))
     _check_recordings(packing.recordings, unusable, max_bad, [folder for _, folder in named])
     return Plan(
@@ -115,7 +116,7 @@ def plan_mining(
         tuple(packing.recordings),
         packing.shards(),
         packing.files.hexdigest(),
-        tuple(unusable),
+        tuple(str(error) for error in unusable),
     )
 
 
@@ -137,13 +138,15 @@ def opened_place(place: RecordingPlace, rejected: list[PairsError]) -> FolderPai
 
 def _check_recordings(
     recordings: Sequence[StoredRecording],
-    unusable: Sequence[str],
+    unusable: Sequence[PairsError],
     max_bad: float,
     folders: Sequence[AnyPath],
 ) -> None:
     where = ", ".join(map(str, folders))
     total = len(recordings) + len(unusable)
-    if not recordings or len(unusable) > max_bad * total:
+    if not recordings:
+        raise no_recording(unusable, folders)
+    if len(unusable) > max_bad * total:
         raise PairsError(
             f"{len(unusable)} of {total} recordings cannot be used, first {unusable[0]}",
             where,

@@ -382,9 +382,9 @@ def _unmatched(sides: Sequence[Sequence[str]], where: Path, *, offer_time: bool)
     alone = sorted(set(rgb) ^ set(tir), key=natural_key)
     first = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
     time = ", match them by time with --match time" if offer_time else ""
+    stems = "1 stem is" if len(alone) == 1 else f"{len(alone)} stems are"
     return PairsError(
-        f"rgb has {len(rgb)} images, tir {len(tir)}, and {len(alone)} stems are in one of them "
-        f"only ({first})",
+        f"rgb has {len(rgb)} images, tir {len(tir)}, and {stems} in one of them only ({first})",
         where,
         "give both images of a pair the same stem (but for what names the camera, such as _V and "
         f"_T, or what --rgb and --tir say){time}, or remove those without a partner",
