@@ -159,7 +159,7 @@ def mined_once(rig: Path, workers: int) -> Once:
     """Mine all pairs once in this process, into ``shards`` beside them; its peak counts from its
     start. After a stop it goes on there, and its seconds are those of all finished shards.
     """
-    out, spent = rig.with_name("shards"), rig.with_name("seconds.json")
+    out, spent = rig.with_name("shards"), _spent(rig)
     before = json.loads(spent.read_text()) if spent.is_file() and out.is_dir() else 0.0
     began = time.perf_counter()
 
@@ -169,7 +169,11 @@ def mined_once(rig: Path, workers: int) -> Once:
 
     index = mine_pairs(rig, out, workers=workers, resume=True, progress=note)
     if not spent.is_file():
-        raise RunError("the shards are finished, but not how long they took", spent, "delete both")
+        raise RunError(
+            "the shards are finished, and nothing counts that says how long they took",
+            out,
+            "delete the folder of the run",
+        )
     seconds = json.loads(spent.read_text())
     workers_peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
     return Once(
@@ -181,6 +185,11 @@ def mined_once(rig: Path, workers: int) -> Once:
         round(sum(one.size_bytes for one in index.shards) / 1e6, 1),
         len(index.shards),
     )
+
+
+def _spent(rig: Path) -> Path:
+    """The file with the seconds of all finished shards."""
+    return rig.with_name("seconds.json")
 
 
 def _peak_mb() -> float:
@@ -233,7 +242,11 @@ def measure_large(folder: Path, pairs: int, workers: int, watch: machine.Watch) 
     rig = folder / "rig"
     watch.check()
     run = in_process(rig, workers)
-    watch.check()
+    try:
+        watch.check()
+    except machine.BusyMachineError:
+        _spent(rig).unlink()  # or the same command would give the figures after all
+        raise
     return {
         "run": asdict(run),
         "pairs a second": round(run.pairs / run.seconds, 1),

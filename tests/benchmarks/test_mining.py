@@ -113,6 +113,14 @@ def test_a_large_run_that_was_stopped_goes_on_and_its_time_is_that_of_all_shards
     assert mining.measure_large(folder, 12, 1, QUIET)["run"]["pairs"] == 12
 
 
+def test_a_large_run_beside_other_work_gives_no_figures_when_it_is_asked_again(tmp_path):
+    looks = iter([Usage(0, 0, 0), Usage(9, 9, 9), Usage(20, 30, 10)])
+    with pytest.raises(BusyMachineError, match="more than"):
+        mining.measure_large(tmp_path, 12, 1, Watch(read=looks.__next__))
+    with pytest.raises(RunError, match="nothing counts that says how long they took"):
+        mining.measure_large(tmp_path, 12, 1, QUIET)
+
+
 def test_costs_add_up():
     prices = mining.Prices(core_hour=1, gigabyte_month=2, thousand_writes=3, thousand_reads=4)
     found = mining.costs(1e6, pairs_a_second=100, kilobytes=256, prices=prices)

@@ -20,7 +20,7 @@ from same_pairs import assert_same_pairs
 
 from tirtrack.errors import PairsError, StorageError
 from tirtrack.files import sha256
-from tirtrack.pairs import Pairing, mine_pairs, open_pairs, shard_pairs
+from tirtrack.pairs import Pairing, mine_pairs, open_pairs, shard_pairs, unpacked
 from tirtrack.pairs.folder import lacks_rgb
 from tirtrack.pairs.shards import INDEX_NAME, check_shards
 from tirtrack.pairs.source import content_identity, pairs_line
@@ -171,12 +171,12 @@ def test_a_shard_is_named_by_its_hash(shards):
 
 
 def test_the_disk_holds_only_what_was_unpacked_last(shards, monkeypatch):
-    monkeypatch.setattr(shard_pairs, "KEPT_BYTES", 1)
+    monkeypatch.setattr(unpacked, "KEPT_BYTES", 1)
     source = shard_pairs.ShardPairs(shards)
     for index in [*range(len(source)), 0, 7, 1]:
         source[index]
-    unpacked = [path for path in source._unpacked._folder.rglob("*") if path.is_file()]
-    assert len(unpacked) == 2
+    left = [path for path in source._unpacked._folder.rglob("*") if path.is_file()]
+    assert len(left) == 2
 
 
 # --- damage and malice ------------------------------------------------------------------------
@@ -342,10 +342,10 @@ def test_a_sample_that_contradicts_itself_is_refused(shards, lie):
 
 def test_a_full_temporary_folder_is_no_damage_of_a_pair(shards, monkeypatch, tmp_path):
     source = open_pairs(shards)
-    monkeypatch.setattr(shard_pairs.tempfile, "tempdir", str(tmp_path / "missing"))
+    monkeypatch.setattr(unpacked.tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(StorageError, match="set TMPDIR"):
         source[0]
-    monkeypatch.setattr(shard_pairs.tempfile, "tempdir", None)
+    monkeypatch.setattr(unpacked.tempfile, "tempdir", None)
     source[0]
     monkeypatch.setattr(Path, "open", _without_room(Path.open))
     with pytest.raises(StorageError, match=r"could not be unpacked \(No space left") as caught:

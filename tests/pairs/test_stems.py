@@ -275,6 +275,9 @@ def test_a_given_delay_replaces_a_rigs_time_offset(delay, said):
     assert still == every.shifted(delay, HERE)
     same = every.moved(Pairing(delay_frames=-2, rig=rig), HERE, is_video=True)
     assert same == every.shifted(-2, HERE)
+    drifts = rig.model_copy(update={"time": TimeOffset(frames=-1.6, drift_per_1000=100.0)})
+    by_drift = every.moved(Pairing(delay_frames=-2, rig=drifts), HERE, is_video=True)
+    assert by_drift.said.startswith("TIR taken 2 frames earlier, not 1.6 frames earlier, 100 ")
     assert every.moved(Pairing(rig=rig), HERE, is_video=True) == every.in_time(rig.time, HERE)
 
 

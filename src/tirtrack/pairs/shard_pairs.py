@@ -3,40 +3,29 @@
 The files of a sample are unpacked, under the names that they had, into a temporary folder and read
 by the same code as those of a recording in a folder: so every reader works, none knows of
 shards, and the pixels are the same. It costs a copy: of two images for each pair that is read, of
-two videos whenever another recording is opened. Of what was unpacked, the newest ``KEPT_BYTES``
-stay (an open recording always), so that the disk does not grow with the shards.
+two videos whenever another recording is opened.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
-from tirtrack.errors import PairsError, StorageError
-from tirtrack.images import IMAGE_KINDS
+from tirtrack.errors import PairsError
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.split import SPLITS, SplitImages, SplitTake, SplitVideo
 from tirtrack.pairs.likeness import Unusable
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
 from tirtrack.pairs.rig import Rig
-from tirtrack.pairs.shard_models import Role, Sample, ShardIndex, StoredRecording, StoredSplit
+from tirtrack.pairs.shard_models import Role, ShardIndex, StoredRecording, StoredSplit
 from tirtrack.pairs.shards import ShardFolder, read_index
 from tirtrack.pairs.source import Manifest, Pair, Recording, SourceFile
+from tirtrack.pairs.unpacked import PairKeys, Unpacked, UnpackedPaths
 from tirtrack.read_options import ReadOptions, as_typed
 from tirtrack.remote import AnyPath
-from tirtrack.video import VIDEO_SUFFIXES
-
-KEPT_BYTES = 2**30
-_OPEN_FILES = 2  # the two videos of an open recording
 
 
 class ShardPairs:
@@ -75,7 +64,7 @@ class ShardPairs:
         self._rigs = {} if tir_alone else _rigs(index, rig, self._folder)
         self._starts = np.cumsum([0, *(one.pairs for one in index.recordings)])
         self._shards = ShardFolder(self._folder, index)
-        self._unpacked = _Unpacked(self._shards)
+        self._unpacked = Unpacked(self._shards)
         self._open: tuple[int, Take] | None = None
 
     @property
@@ -218,12 +207,12 @@ class ShardPairs:
                 raise PairsError(f"holds {len(take)} pairs, {recording.pairs} were mined")
             return take
         numbers = _samples(recording)
-        every = {one: _Paths(self._unpacked, numbers, one) for one in roles}
+        every = {one: UnpackedPaths(self._unpacked, numbers, one) for one in roles}
         return ImageTake(
             recording.name,
             every.get("rgb", ()),
             every["tir"],
-            _Keys(self._shards, numbers),
+            PairKeys(self._shards, numbers),
             recording.is_video,
             tir_options=pairing.tir_options,
         )
@@ -238,8 +227,8 @@ class ShardPairs:
             numbers = _samples(recording)
             frames = SplitImages(
                 Path(str(self._folder)),  # for messages
-                _Keys(self._shards, numbers),
-                _Paths(self._unpacked, numbers, "both"),
+                PairKeys(self._shards, numbers),
+                UnpackedPaths(self._unpacked, numbers, "both"),
                 recording.is_video,
             )
         take = SplitTake(recording.name, frames, SPLITS[split.layout], split.rgb_half, pairing)
@@ -342,104 +331,3 @@ def _pairing(recording: StoredRecording, *, tir_alone: bool) -> Pairing:
         tir_options=options,
         rig=recording.rig,
     )
-
-
-class _Unpacked:
-    """Files of samples on the disk, the newest of them."""
-
-    def __init__(self, shards: ShardFolder) -> None:
-        self._shards = shards
-        self._folder: Path | None = None
-        self._sizes: OrderedDict[Path, int] = OrderedDict()
-        self._bytes = 0
-
-    def path(self, number: int, role: Role) -> Path:
-        """A file of a sample, unpacked.
-
-        Raises:
-            PairsError: it could not be read when it was mined, or the shard is damaged.
-        """
-        sample = self._shards.sample(number)
-        file = sample.files.get(role)
-        if file is None:
-            raise PairsError(_fault(sample, role), fix="mine the pairs again without it")
-        if Path(file.name).suffix.lower() not in {*IMAGE_KINDS, *VIDEO_SUFFIXES}:
-            raise PairsError(f"{file.name} is no image and no video")
-        if self._folder is None:
-            self._folder = _temporary_folder()
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        path = self._folder / file.sha256 / file.name.replace(":", "_")
-        if path not in self._sizes:
-            with suppress(OSError):  # said by what is written there
-                path.parent.mkdir(exist_ok=True)
-            self._shards.copy_file(number, file, path)
-            self._sizes[path] = file.size_bytes
-            self._bytes += file.size_bytes
-        self._sizes.move_to_end(path)
-        while self._bytes > KEPT_BYTES and len(self._sizes) > _OPEN_FILES:
-            oldest, size = self._sizes.popitem(last=False)
-            self._bytes -= size
-            oldest.unlink()
-            if not any(oldest.parent.iterdir()):
-                oldest.parent.rmdir()
-        return path
-
-
-def _temporary_folder() -> Path:
-    try:
-        return Path(tempfile.mkdtemp(prefix="tirtrack-shards-"))
-    except OSError as error:
-        raise StorageError(
-            f"no folder could be made for what is unpacked ({error.strerror})",
-            tempfile.gettempdir(),
-            "free some space, or set TMPDIR to a folder that can be written",
-        ) from error
-
-
-def _fault(sample: Sample, role: Role) -> str:
-    said = next(iter(sample.faults.values()), "unknown")
-    which = "" if role == "both" else f"{role.upper()} "
-    return f"its {which}file could not be read when it was mined ({said})"
-
-
-class _Paths(Sequence[Path]):
-    """The files of one camera in a recording of images, each unpacked when it is asked for."""
-
-    def __init__(self, unpacked: _Unpacked, numbers: range, role: Role) -> None:
-        self._unpacked = unpacked
-        self._numbers = numbers
-        self._role = role
-
-    @overload
-    def __getitem__(self, place: int) -> Path: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Path]: ...
-    def __getitem__(self, place: int | slice) -> Path | Sequence[Path]:
-        chosen = self._numbers[place]
-        if isinstance(chosen, range):
-            return _Paths(self._unpacked, chosen, self._role)
-        return self._unpacked.path(chosen, self._role)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-
-class _Keys(Sequence[str]):
-    """The names of the pairs in a recording of images."""
-
-    def __init__(self, shards: ShardFolder, numbers: range) -> None:
-        self._shards = shards
-        self._numbers = numbers
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[str]: ...
-    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
-        chosen = self._numbers[place]
-        if isinstance(chosen, range):
-            return _Keys(self._shards, chosen)
-        return self._shards.sample(chosen).keys[0]
-
-    def __len__(self) -> int:
-        return len(self._numbers)
