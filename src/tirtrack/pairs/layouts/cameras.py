@@ -98,11 +98,11 @@ def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
     if is_one_file or not any(sides.values()):  # a CPTV file may hold one frame, and be a picture
         return _takes_of_mixed_files(folder, name, pairing)
     if pictures and sides["tir"]:
-        tir = shown(sides["tir"][0])
+        alone = shown(sides["tir"][0])
         raise PairsError(
-            f"of RGB there is the picture {pictures[0].name} alone, and TIR is {tir}",
+            f"of RGB there is the picture {pictures[0].name} alone, and TIR is {alone}",
             folder,
-            f"give RGB in the same way, or {tir} itself to train on TIR alone",
+            f"give RGB in the same way, or {alone} itself to train on TIR alone",
         )
     if several := _several(sides):
         return [
