@@ -16,6 +16,7 @@ from tirtrack.datasets.frame_facts import FrameFacts
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.protocols import vot_lt, vot_multistart, vot_supervised_legacy
 from tirtrack.evaluation.protocols.base import SequenceScores
+from tirtrack.evaluation.protocols.vot import overlaps_and_marks
 from tirtrack.evaluation.raster import raster_overlap
 from tirtrack.evaluation.vot_runs import FAILED, SKIPPED, STARTED, mean_between
 
@@ -78,10 +79,32 @@ def test_a_target_that_is_never_there_costs_the_challenge_nothing() -> None:
     assert one.values["challenge_accuracy"] == 0.5
 
 
-def test_plots_of_antiuav410_take_no_box_for_four_zeros() -> None:
-    one = scored("antiuav410", [BOX, NONE], [BOX] * 2, absent=np.zeros(2, dtype=bool))
+@pytest.mark.parametrize("nothing", [[np.nan] * 4, [np.nan, 1.0, 2.0, 3.0]], ids=str)
+def test_plots_of_antiuav410_take_no_box_for_four_zeros(nothing: list[float]) -> None:
+    one = scored("antiuav410", [BOX, nothing], [BOX] * 2, absent=np.zeros(2, dtype=bool))
     # (21.5 - 0.5 - ..): centre of 0,0,0,0 is (-0.5, -0.5), 22 * sqrt(2) = 31.1 px away
     assert one.curves["precision"][[31, 32]].tolist() == [0.5, 1]
+
+
+@pytest.mark.parametrize("name", ["antiuav410", "antiuav-2020", "vot-lt", "pytracking-prf"])
+def test_a_frame_whose_target_is_absent_is_not_visible_whatever_its_box(name: str) -> None:
+    facts = {"absent": np.array([False, True, False]), "scores": np.ones(3)}
+    one = scored(name, [BOX] * 3, [BOX] * 3, **facts)
+    assert (one.frames, one.visible_frames) == (3, 2)
+
+
+def test_only_these_protocols_tell_absent_frames_by_their_flags_alone() -> None:
+    by_flags = {name for name in protocols.names() if protocols.get(name).by_flags}
+    assert by_flags == {
+        *("lasot", "lasot-pytracking", "got10k"),
+        *("antiuav410", "antiuav-2020", "antiuav-challenge"),
+    }
+
+
+def test_an_annotated_row_with_a_nan_is_no_target_of_vot() -> None:
+    boxes = np.array([BOX, BOX])
+    found = overlaps_and_marks(boxes, np.array([BOX, [np.nan, *BOX[1:]]]), FrameFacts(size_wh=SIZE))
+    assert found["target"].tolist() == [True, False]
 
 
 # --- presence

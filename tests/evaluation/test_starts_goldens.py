@@ -162,6 +162,7 @@ def test_vot_multistart(golden: Path, tracker: str) -> None:
         whole = protocol.together(passes)
         expected = official["per_sequence"][name]
         assert whole.frames == expected["length"]
+        assert whole.visible_frames == (truth[:, 2:] > 0).all(axis=1).sum()
         assert whole.values["vot_accuracy"] == pytest.approx(expected["accuracy"], abs=1e-15)
         assert whole.values["vot_robustness"] == pytest.approx(expected["robustness"], abs=1e-15)
         scored.append(whole)
