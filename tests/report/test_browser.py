@@ -154,6 +154,20 @@ return found;
 
 
 @needs_chromium
+def test_a_long_name_stays_in_its_column(made, tmp_path):
+    names = ["nano-rgb", "a_tracker_with_a_long_name@default"]
+    folder = made.scored(tmp_path / "e", names=names, sequences=2)
+    page = build_report([folder], tmp_path / "report.html")
+    script = """
+return [...inner.querySelectorAll("td:first-child")].map(one => one.scrollWidth - one.clientWidth);
+"""
+    for width in browser.WIDTHS:
+        over, _ = browser.ask(page, script, width=width)
+        assert len(over) > 10
+        assert max(over) <= 0
+
+
+@needs_chromium
 def test_no_script_but_ours_runs(made, tmp_path):
     folder = made.scored(tmp_path / "e", sequences=2)
     page = build_report([folder], tmp_path / "report.html")
