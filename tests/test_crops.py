@@ -121,7 +121,7 @@ def test_target_stands_at_the_shift_from_the_patch_centre(box, side, dx, dy, sca
 
 
 @given(small_crops)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_patch_is_the_bilinear_definition_with_fill_outside(crop):
     frame = noise_frame(17, 23)
     expected = slow_patch(frame, crop, 99.5)
@@ -216,7 +216,7 @@ def test_published_crop_at_its_own_size_is_a_copy_of_the_frame():
 
 
 @given(st.integers(10, 260), st.sampled_from([127, 255]), st.integers(0, 255))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_published_resize_keeps_a_constant_to_one_level(side, patch_side, level):
     frame = np.full((300, 300, 3), level, dtype=np.uint8)
     patch = cut_patch_published(frame, (150.0, 150.0), side, patch_side=patch_side, fill=np.ones(3))

@@ -196,7 +196,7 @@ def whole_files(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_damage_is_a_frame_error_or_goes_unseen_but_never_another_error(whole_files, data):
     whole = data.draw(st.sampled_from(whole_files))

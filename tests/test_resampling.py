@@ -36,7 +36,7 @@ def defined_patch(frame: np.ndarray, rows: AxisTaps, columns: AxisTaps) -> np.nd
 
 
 @given(axes, axes, st.sampled_from([1, 7, 40]), st.sampled_from([np.uint8, np.uint16, np.float64]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_patch_is_mixed_from_two_rows_then_two_columns_in_float32(vertical, horizontal, d, dtype):
     frame = noise_frame(dtype)
     rows = axis_taps(*vertical, d, length=HEIGHT)

@@ -54,7 +54,7 @@ def test_inverting_twice_gives_the_frame_back(name):
 
 
 @pytest.mark.parametrize("name", ADAPTING)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(gain=st.integers(1, 8), offset=st.integers(0, 5000), seed=st.integers(0, 99))
 def test_counts_times_a_plus_b_give_the_same_frames(name, gain, offset, seed):
     clip = [scene(k, seed=seed) for k in range(5)]

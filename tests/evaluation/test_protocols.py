@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -306,7 +306,6 @@ def some_boxes(rows: int) -> st.SearchStrategy[np.ndarray]:
     return arrays(np.float64, (rows, 4), elements=st.integers(1, 400).map(lambda v: v / 4))
 
 
-@settings(deadline=None)
 @given(some_boxes(7), some_boxes(7))
 def test_doubling_boxes_keeps_ratios_and_doubles_pixels(
     result: np.ndarray, truth: np.ndarray
@@ -317,7 +316,6 @@ def test_doubling_boxes_keeps_ratios_and_doubles_pixels(
     np.testing.assert_allclose(twice["precision"], 2 * plain["precision"], atol=1e-9)
 
 
-@settings(deadline=None)
 @given(some_boxes(7), some_boxes(7), st.integers(1, 300))
 def test_moving_result_and_annotation_together_changes_nothing(
     result: np.ndarray, truth: np.ndarray, pixels: int
@@ -328,7 +326,6 @@ def test_moving_result_and_annotation_together_changes_nothing(
     np.testing.assert_array_equal(shifted["precision"], plain["precision"])
 
 
-@settings(deadline=None)
 @given(some_boxes(9), some_boxes(9), st.randoms(use_true_random=False))
 def test_order_of_frames_after_the_first_does_not_matter(
     result: np.ndarray, truth: np.ndarray, random: Any
@@ -340,7 +337,6 @@ def test_order_of_frames_after_the_first_does_not_matter(
     assert permuted.values == plain.values
 
 
-@settings(deadline=None)
 @given(some_boxes(5), some_boxes(5))
 def test_curves_are_monotone_shares(result: np.ndarray, truth: np.ndarray) -> None:
     curves = protocols.get("lsotb-tir").score_sequence("s", result, truth).curves

@@ -65,7 +65,7 @@ def test_the_files_are_whole(whole_files):
         assert len(list(frames(path))) in (1, 3), path
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_any_damage_is_a_frame_error_or_goes_unseen_but_never_another_error(whole_files, data):
     whole = data.draw(st.sampled_from(whole_files))

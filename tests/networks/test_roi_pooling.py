@@ -73,7 +73,7 @@ def test_gradients_are_those_of_finite_differences(features, rois):
     assert torch.autograd.gradcheck(pool, (features[:, :2].requires_grad_(), corners))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(dx=st.integers(-3, 3), dy=st.integers(-3, 3), seed=st.integers(0, 99))
 def test_moving_map_and_box_by_whole_cells_changes_nothing(dx, dy, seed):
     generator = torch.Generator().manual_seed(seed)

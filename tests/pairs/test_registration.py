@@ -17,7 +17,7 @@ def _scene(seed: int, height: int = 140, width: int = 180) -> np.ndarray:
     return np.clip(ndimage.gaussian_filter(noise, 3) * 1500 - 600, 0, 255)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(-9, 9), st.integers(-9, 9), st.integers(0, 5))
 def test_a_known_shift_is_found_with_its_sign(dx, dy, seed):
     scene = _scene(seed)

@@ -252,7 +252,7 @@ def test_in_every_family_a_batched_step_is_the_step_of_trackers_alone(one_family
 
 
 @given(data=st.data())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_coming_and_going_of_others_changes_no_box(bright_tracker, bright_frame, data):
     batched = data.draw(st.booleans())
     pictures = [bright_frame((40 + t, 30 + t / 2, 20, 20), t) for t in range(12)]

@@ -463,7 +463,7 @@ lengths = st.one_of(st.just(1.0), st.floats(0, 5 * W), st.sampled_from([float(W)
 
 
 @given(places, places, lengths, lengths)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_box_gives_the_documented_error_or_finite_boxes(bright_tracker, x, y, w, h):
     tracker = bright_tracker()
     try:

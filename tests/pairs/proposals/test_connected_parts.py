@@ -28,7 +28,7 @@ def _rows(*maps: tuple[np.ndarray, np.ndarray]) -> list[tuple[float, ...]]:
     return [tuple(row) for row in np.column_stack([rows, area])]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(1, 40), st.integers(1, 40), st.integers(0, 99), st.sampled_from([0.0, 0.6, 1.5]),
 )  # fmt: skip

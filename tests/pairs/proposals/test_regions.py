@@ -39,7 +39,7 @@ def _best(found: list[tuple[Box, float]], target: Box) -> float:
     return max((float(iou(box.array(), target.array())) for box, _ in found), default=0.0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.integers(10, 180), st.integers(10, 130), st.integers(10, 60), st.integers(10, 60),
     st.sampled_from([150.0, 0.0, 255.0]),
@@ -139,7 +139,7 @@ def test_a_flat_frame_has_nothing_to_show(frame):
     assert region_boxes(frame, [frame + np.ones_like(frame)] * 2) == []
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(9, 90), st.integers(9, 120), st.integers(0, 9), st.integers(0, 5))
 def test_boxes_are_inside_few_apart_and_ranked(height, width, seed, neighbours):
     rng = np.random.default_rng(seed)

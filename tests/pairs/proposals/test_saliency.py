@@ -41,7 +41,7 @@ def _best(found: list[tuple[Box, float]], target: Box) -> float:
     return max((float(iou(box.array(), target.array())) for box, _ in found), default=0.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(10, 180), st.integers(10, 130), st.integers(10, 60), st.integers(10, 60),
     st.sampled_from([150.0, 0.0, 255.0]),
@@ -110,7 +110,7 @@ def test_a_flat_frame_has_nothing_to_show(frame):
     assert salient_boxes(frame, [frame + np.ones_like(frame)] * 2) == []
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(9, 90), st.integers(9, 120), st.integers(0, 9))
 def test_boxes_are_inside_few_apart_and_ranked(height, width, seed):
     frame = np.random.default_rng(seed).integers(0, 255, (height, width)).astype(np.uint8)
