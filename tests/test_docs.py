@@ -259,7 +259,7 @@ def anchors(page: Path) -> set[str]:
     return {heading.replace(" ", "-") for heading in plain}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@pytest.mark.parametrize("page", [*PAGES, REPOSITORY / "CHANGELOG.md"], ids=named)
 def test_every_link_has_a_target(page):
     for link in links(page):
         place, _, anchor = link.partition("#")

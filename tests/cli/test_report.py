@@ -61,19 +61,30 @@ def test_frames_are_found_where_the_evaluation_found_them(made, here, capsys):
             "empty: holds no result.json, and is no run folder of distill; give a folder that "
             '"tirtrack evaluate", "score" or "demo" wrote, or a run folder of "tirtrack distill"',
         ),
+        (
+            ["several"],
+            2,
+            "several: holds no result.json; give one or more of its folders: "
+            "several/lsotb-tir, several/ptb-tir",
+        ),
         (["evaluation", "--baseline", "nano-rbg"], 2, 'there is no tracker "nano-rbg"; did you me'),
         (["evaluation", "--control", "nano-tri"], 2, 'there is no tracker "nano-tri"; did you mea'),
         (["evaluation", "--dataset", "nowhere"], 2, "nowhere: no such folder; give the folder of"),
         (["evaluation", "--out", "there.html"], 2, "there.html: exists already; choose another"),
         (["evaluation", "--root", "."], 2, "--root: needs the name of a data set; give --dataset"),
     ],
-    ids=["no-folder", "no-result", "no-tracker", "no-control", "no-dataset", "exists", "root"],
+    ids=[
+        *("no-folder", "no-result", "folder-of-folders", "no-tracker", "no-control", "no-dataset"),
+        *("exists", "root"),
+    ],
 )
 def test_a_wrong_request_is_one_sentence_and_writes_nothing(
     made, here, capsys, words, code, sentence
 ):
     made.write(here / "evaluation", made.result())
     (here / "empty").mkdir()
+    for protocol in ("lsotb-tir", "ptb-tir"):  # as score writes several
+        made.write(here / "several" / protocol, made.result())
     (here / "there.html").write_text("mine", encoding="utf-8")
     before = sorted(here.rglob("*"))
     assert run(["report", *words]) == code

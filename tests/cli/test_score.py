@@ -238,6 +238,7 @@ def test_annotation_and_result_folders_say_what_they_hold(
     assert capsys.readouterr().err.splitlines() == [
         f"tirtrack: world: {line}",
         f"tirtrack: {results}: 4 result files of 2 trackers; not used: 1 file (cat_D_01.txt)",
+        f"written: {out}",
     ]
     assert json.loads((out / "result.json").read_text())["source_line"] == line
 

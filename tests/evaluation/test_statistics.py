@@ -135,6 +135,13 @@ def test_swapping_trackers_mirrors_the_difference() -> None:
     assert (forth.p, forth.wins, forth.losses) == (back.p, back.losses, back.wins)
 
 
+def test_no_difference_in_reverse_is_zero_without_a_sign() -> None:
+    none = statistics.ScoreDifference(a="a", b="b", mean=0.0, low=0.0, high=0.0, median=0.0)
+    back = none.turned()
+    zeros = (back.mean, back.low, back.high, back.median)
+    assert [str(one) for one in zeros] == ["0.0"] * 4
+
+
 def test_equal_trackers_differ_with_p_one() -> None:
     indices = statistics.bootstrap_indices(5, np.random.default_rng(0), resamples=99)
     found = statistics.paired_bootstrap(np.zeros(5), indices)

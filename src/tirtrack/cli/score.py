@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -140,3 +141,5 @@ def command(
         return
     for one in comparisons:
         print_comparison(one, pairs=pairs)
+    if out is not None:
+        print(f"written: {out}", file=sys.stderr)

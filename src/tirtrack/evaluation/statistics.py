@@ -82,14 +82,15 @@ class ScoreDifference(Stored):
 
     def turned(self) -> ScoreDifference:
         """The same difference in reverse, ``b - a``."""
+        # taken from 0, since minus zero would be printed as -0.000
         return self.model_copy(
             update={
                 "a": self.b,
                 "b": self.a,
-                "mean": -self.mean,
-                "low": -self.high,
-                "high": -self.low,
-                "median": None if self.median is None else -self.median,
+                "mean": 0.0 - self.mean,
+                "low": 0.0 - self.high,
+                "high": 0.0 - self.low,
+                "median": None if self.median is None else 0.0 - self.median,
                 "wins": self.losses,
                 "losses": self.wins,
             }

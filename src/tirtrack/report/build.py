@@ -18,6 +18,7 @@ from tirtrack.datasets.stored_frames import read_with
 from tirtrack.distillation.run_folder import run_folder
 from tirtrack.distillation.summary import read_summary
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
+from tirtrack.evaluation import protocols
 from tirtrack.evaluation.bootstrap import differences_within_parts, subset_differences
 from tirtrack.evaluation.comparison import (
     RESULT_NAME,
@@ -213,6 +214,10 @@ def _check_given(folder: Path) -> None:
     if is_distillation(folder) or folder.is_file():
         return
     if not (evaluation_folder(folder) / RESULT_NAME).is_file():
+        below = [folder / name for name in protocols.names()]  # as score writes several
+        if scored := [str(one) for one in below if (one / RESULT_NAME).is_file()]:
+            fix = f"give one or more of its folders: {', '.join(scored)}"
+            raise DatasetError(f"holds no {RESULT_NAME}", folder, fix)
         raise DatasetError(
             f"holds no {RESULT_NAME}, and is no run folder of distill" if folder.is_dir()
             else "no such file or folder",
