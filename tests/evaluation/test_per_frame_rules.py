@@ -7,6 +7,7 @@ expected here is written from their definitions, not from this code.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -265,7 +266,10 @@ def test_accuracy_and_failures_over_two_sequences() -> None:
     Of the 40 count 10 to 19 and 35 to 39: frames 20 to 24 are none, 25 to 34 are burnt in.
     """
     runs = {
-        name: [supervised(name, [BOX] * 15), supervised(name, [HALF] * 40, 20)]
+        name: [
+            supervised(name, [BOX] * 15),
+            replace(supervised(name, [HALF] * 40, 20), name="another"),
+        ]
         for name in ("vot-supervised", "vot-supervised-legacy")
     }
     legacy = protocols.get("vot-supervised-legacy").average(runs["vot-supervised-legacy"]).values
