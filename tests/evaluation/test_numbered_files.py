@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_what_convert_wrote_is_read_back(
     assert score([tmp_path / "out"], dataset, protocols=["otb"])[0].missing == ()
 
 
-def test_runs_of_a_sequence_are_trackers_and_have_their_own_times(tmp_path: Path) -> None:
+def test_numbered_runs_of_a_sequence_have_names_and_times_of_their_own(tmp_path: Path) -> None:
     make(tmp_path / "data", "got10k-val")
     for name in NAMES:
         for run in (1, 2):
@@ -71,6 +72,24 @@ def test_runs_of_a_sequence_are_trackers_and_have_their_own_times(tmp_path: Path
     assert second.tracks[NAMES[1]].seconds.tolist() == [0.2] * 3
     (found,) = score([tmp_path / "mine"], tmp_path / "data")
     assert [one.values["ao"] for one in found.trackers] == [1, 1]
+    (tmp_path / "mine" / NAMES[1] / f"{NAMES[1]}_002.txt").unlink()
+    gone = f"mine.run2 on {NAMES[1]} (no result file in {tmp_path / 'mine'})"
+    with pytest.raises(DatasetError, match=re.escape(gone)):
+        score([tmp_path / "mine"], tmp_path / "data")
+
+
+def test_further_runs_stay_with_their_tracker_where_two_folders_have_one_of_its_name(
+    tmp_path: Path, dataset: LabelledDataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder, runs in (("old", 2), ("new", 1)):
+        for run in range(1, runs + 1):
+            text(tmp_path / folder / "mine" / "a" / f"a_{run:03d}.txt", "5,4,10,12\n" * 30)
+    with caplog.at_level("INFO"):
+        (found,) = score([tmp_path / "old", tmp_path / "new"], dataset, protocols=["otb"])
+    assert [one.tracker for one in found.trackers] == ["old/mine", "old/mine", "new/mine"]
+    assert [(one.tracker, one.runs) for one in found.runs] == [("old/mine", 2)]
+    assert "old: 2 result files of 1 tracker in 2 runs" in caplog.text
+    assert "new: 1 result file of 1 tracker\n" in caplog.text
 
 
 ROWS = ["1", *["5,4,10,12"] * 10, "2", *["0"] * 4, "1", *["6,4,10,12"] * 13]

@@ -277,14 +277,17 @@ def test_a_mat_file_of_another_number_of_runs_is_one_fault(
 ) -> None:
     write_ptb(tmp_path, runs_of_ptb, "SRE")
     results = tmp_path / "results_SRE_all"
-    with pytest.raises(DatasetError, match=r"holds 12 runs or none, not 1 struct .*12 are SRE"):
+    several = r"^16 result .*holds 12 runs, the protocol asks for 1; .*; one run is OPE.*--partial"
+    with pytest.raises(DatasetError, match=several):
+        score([results], tmp_path, protocols=["ptb-tir"])
+    with pytest.raises(DatasetError, match=r"holds 12 runs, the protocol asks for 1; .*12 are SRE"):
         score([results], tmp_path, protocols=["ptb-tir"], partial=True)
     for path in results.glob("*_drift.mat"):
         path.unlink()
     path = min(results.glob("*.mat"))
     runs = [one["res"] for one in loadmat(path, simplify_cells=True)["results"]]
     write_mat(path, runs[:11])
-    with pytest.raises(DatasetError, match=rf"^{path}: .*holds 11 runs or none, not 12 structs"):
+    with pytest.raises(DatasetError, match=rf"^{path}: .*holds 11 runs, the protocol asks for 12"):
         score([results], tmp_path, protocols=["ptb-tir-sre"])
     write_mat(path, [*runs[:11], runs[11][:-1]])
     with pytest.raises(DatasetError, match=rf"^{path}, row \d+: the result has"):

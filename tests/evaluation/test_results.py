@@ -131,7 +131,7 @@ def test_mat_file_of_the_toolkits_is_read(tmp_path: Path) -> None:
         (cell(run_struct(BOXES), run_struct(BOXES)), "holds 2 runs"),
         (cell(run_struct(BOXES, "affine")), 'result type "affine"'),
         (cell(run_struct(np.ones((2, 3)))), "res is"),
-        (np.ones((1, 3)), "holds 3 runs or none"),
+        (np.ones((1, 3)), "is no cell of structs"),
     ],
     ids=["tre", "affine", "three_columns", "no_struct"],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from tirtrack.datasets import AnnotationOptions, open_dataset
 from tirtrack.errors import RequestError
@@ -111,6 +112,23 @@ def test_a_page_of_scored_results_has_the_film_strips_of_an_evaluation(
     assert len(evaluated) == 6
     section = evaluation_section(scored, dataset=dataset_of(scored))
     assert [one.content for film in section.films for one in film.frames] == evaluated
+
+
+def test_a_mat_file_of_several_runs_has_its_first_one_on_the_page(made, tmp_path: Path) -> None:
+    opened = open_dataset(made.dataset(tmp_path / "data", ("a",), frames=22))
+    (sequence,) = opened.sequences
+    protocol = get("ptb-tir-tre")
+    starts = [one.row for one in protocol.starts(sequence.annotation, None)]
+    known = np.nan_to_num(sequence.annotation, nan=20.0) - [sequence.shift, sequence.shift, 0, 0]
+    cell = np.empty((1, len(starts)), dtype=object)
+    for run, row in enumerate(starts):
+        cell[0, run] = {"type": "rect", "res": known[row:]}
+    (tmp_path / "given").mkdir()
+    savemat(tmp_path / "given" / "a_mine.mat", {"results": cell})
+    out = tmp_path / "scored"
+    score([tmp_path / "given"], tmp_path / "data", protocols=[protocol.name], out=out)
+    (film,) = evaluation_section(out, dataset=dataset_of(out)).films
+    assert film.frames[0].alt.endswith("boxes of annotation and mine")
 
 
 @pytest.mark.parametrize("gone", ["frames", "results"])

@@ -17,8 +17,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +40,7 @@ RESULTS_FOLDER = "results"
 _BOX_SUFFIXES = (".txt", ".json")
 _DECIMALS = 9  # of boxes moved to another base
 _CSV_COLUMNS = ["frame", "score", "status"]
+_FURTHER_RUN = re.compile(r"(.+)\.run([2-9]|[1-9]\d+)")
 
 
 @dataclass(frozen=True)
@@ -217,9 +219,11 @@ def _boxes_of_mat(path: Path, run: int, runs: int) -> np.ndarray:
     except OSError as error:
         raise DatasetError("could not be read", path, "check the path") from error
     found = _runs_of_mat(path, changed)
-    if len(found) != runs or not all(isinstance(one, dict) for one in found):
+    if not all(isinstance(one, dict) for one in found):
+        raise DatasetError('"results" is no cell of structs', path, "save a struct for each run")
+    if len(found) != runs:
         raise DatasetError(
-            f'"results" holds {len(found)} runs or none, not {counted(runs, "struct")} in a cell',
+            f'"results" holds {counted(len(found), "run")}, the protocol asks for {runs}',
             path,
             "one run is OPE, 20 are TRE (--protocol ptb-tir-tre), 12 are SRE (ptb-tir-sre)",
         )
@@ -314,8 +318,21 @@ def results_line(path: Path, found: Mapping[str, Mapping[str, Path]]) -> str:
     files = [file for by_sequence in found.values() for file in by_sequence.values()]
     used = [one for file in files for one in (file, *_files_beside(file))]
     left = unused_names(_results_root(path), used)
-    said = f"{counted(len(files), 'result file')} of {counted(len(found), 'tracker')}"
+    trackers = {run_named(name, found)[0] for name in found}
+    said = f"{counted(len(files), 'result file')} of {counted(len(trackers), 'tracker')}"
+    said += f" in {len(found)} runs" if len(found) > len(trackers) else ""
     return f"{said}; not used: {unused_in_words(left)}" if left else said
+
+
+def run_named(name: str, names: Container[str]) -> tuple[str, int]:
+    """The tracker of a run, and the run's number: ``TRACKER.run2`` is run 2 of ``TRACKER`` if that
+    is among ``names``; any other name is that of a tracker, and its run 1.
+
+    >>> run_named("mine.run2", ["mine", "mine.run2"]), run_named("mine.run2", ["mine.run2"])
+    (('mine', 2), ('mine.run2', 1))
+    """
+    found = _FURTHER_RUN.fullmatch(name)
+    return (found[1], int(found[2])) if found and found[1] in names else (name, 1)
 
 
 def _files_beside(file: Path) -> tuple[Path, ...]:

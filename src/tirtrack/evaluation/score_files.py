@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.start import Start
 from tirtrack.errors import DatasetError, RequestError, did_you_mean
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison
+from tirtrack.evaluation.numbered_files import numbered
 from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.protocols import LengthMode, get
 from tirtrack.evaluation.protocols.one_pass import with_length
@@ -29,7 +30,7 @@ from tirtrack.evaluation.result_files import (
     seems_moved,
     written_experiment,
 )
-from tirtrack.evaluation.results import SequenceRun, find_results, results_line
+from tirtrack.evaluation.results import SequenceRun, find_results, results_line, run_named
 from tirtrack.evaluation.scored_dataset import included, with_facts, with_sizes
 from tirtrack.evaluation.scoring import Runs, missing_sentence, score_runs
 from tirtrack.evaluation.starts import (
@@ -236,7 +237,7 @@ def read_runs(
         _check_experiment(file, tracks, sequences[0], starts)
         facts = {
             "base": base_of_result(file, by_name[stem][0], base=base),
-            **_run_of(name, [one for one, _ in trackers]),
+            **_run_of(name, dict(trackers)),
         }
         places = {
             sequence.name: file.absolute() for stem, file in files.items()
@@ -256,21 +257,30 @@ def read_runs(
 def _named(
     found: Sequence[tuple[Path, Mapping[str, Mapping[str, Path]]]],
 ) -> list[tuple[str, Mapping[str, Path]]]:
-    """Every tracker's name and files; of two with one name each gets its folder's in front."""
-    every = [tracker for _, by_tracker in found for tracker in by_tracker]
+    """Every tracker's name and files; of two with one name each gets its folder's in front, and so
+    do their further runs.
+    """
+    folders = Counter(
+        one
+        for _, by_tracker in found
+        for one in {run_named(name, by_tracker)[0] for name in by_tracker}
+    )
     return [
-        (f"{path.resolve().name}/{tracker}" if every.count(tracker) > 1 else tracker, files)
+        (
+            f"{path.resolve().name}/{name}"
+            if folders[run_named(name, by_tracker)[0]] > 1
+            else name,
+            files,
+        )
         for path, by_tracker in found
-        for tracker, files in by_tracker.items()
+        for name, files in by_tracker.items()
     ]
 
 
-def _run_of(name: str, names: Sequence[str]) -> dict[str, Any]:
-    """Number and tracker of a further run, which is called ``TRACKER.run2`` and so on."""
-    found = re.fullmatch(r"(.+)\.run([1-9]\d*)", name)
-    if found is None or found[1] not in names:
-        return {}
-    return {"run": int(found[2]), "run_of": found[1]}
+def _run_of(name: str, names: Container[str]) -> dict[str, Any]:
+    """Number and tracker of a further run; nothing for a tracker's first one."""
+    tracker, run = run_named(name, names)
+    return {} if run == 1 else {"run": run, "run_of": tracker}
 
 
 def _check_names(trackers: Sequence[tuple[str, Mapping[str, Path]]]) -> None:
@@ -288,8 +298,10 @@ def _check_names(trackers: Sequence[tuple[str, Mapping[str, Path]]]) -> None:
 
 
 def _folder_of(files: Mapping[str, Path]) -> Path:
-    """The folder of a tracker's result files."""
-    return next(iter(files.values())).parent
+    """The folder of a tracker's result files, above the folders of sequences if it has any."""
+    name, file = next(iter(files.items()))
+    has_folders = (one := numbered(file)) is not None and one.sequence == name
+    return file.parent.parent if has_folders else file.parent
 
 
 def _held(
@@ -358,9 +370,11 @@ def _all_of(faults: Sequence[DatasetError]) -> DatasetError:
         return faults[0]
     listed = "; ".join(f"{one.where}: {one.what}" for one in faults[:_LISTED])
     more = f"; and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
+    fixes = {one.fix for one in faults}
+    correct = next(iter(fixes)) if len(fixes) == 1 else "correct them"
     return DatasetError(
         f"{len(faults)} result files cannot be scored: {listed}{more}",
-        fix="correct them, or leave them out of the averages with --partial",
+        fix=f"{correct}; or leave them out of the averages with --partial",
     )
 
 

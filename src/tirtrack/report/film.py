@@ -67,6 +67,7 @@ def film_strips(
                     columns=section.result.result_columns or None,
                     base=one.base,
                     base_by_run=base_by_run,
+                    runs=max(1, len(cell.starts)),
                 ).boxes,
                 sequence.base,
             )
