@@ -92,6 +92,12 @@ def test_further_runs_stay_with_their_tracker_where_two_folders_have_one_of_its_
     assert "new: 1 result file of 1 tracker\n" in caplog.text
 
 
+def test_binary_files_of_the_vot_toolkit_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    text(tmp_path / "mine" / "baseline" / "a" / "a_001.bin", "\0")
+    with pytest.raises(DatasetError, match=r"such as a\.txt; .* text, .*VOT_RESULTS_BINARY=false"):
+        find_results(tmp_path / "mine", ["a"])
+
+
 ROWS = ["1", *["5,4,10,12"] * 10, "2", *["0"] * 4, "1", *["6,4,10,12"] * 13]
 
 

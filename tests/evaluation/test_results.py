@@ -99,6 +99,19 @@ def test_scores_of_another_length_are_refused(tmp_path: Path) -> None:
         read_track(tmp_path / "a.txt")
 
 
+def test_a_table_of_another_tool_is_passed_over(tmp_path: Path) -> None:
+    write_track(tmp_path, "a", track())
+    (tmp_path / "a.csv").write_bytes("Güte;Zeit\n1;2\n".encode("latin-1"))
+    assert np.isnan(read_track(tmp_path / "a.txt").scores).all()
+
+
+def test_a_score_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    write_track(tmp_path, "a", track())
+    (tmp_path / "a.csv").write_bytes(b"frame,score,status\n0,1,\xff\n")
+    with pytest.raises(DatasetError, match=r"a\.csv: is not a text file"):
+        read_track(tmp_path / "a.txt")
+
+
 def test_damaged_score_file_is_named(tmp_path: Path) -> None:
     write_track(tmp_path, "a", track())
     (tmp_path / "a.csv").write_text("frame,score,status\n0,high,tracking\n")

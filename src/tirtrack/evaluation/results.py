@@ -197,11 +197,10 @@ def _read_csv(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Scores and statuses ``[T]``; ``None`` if there is no such file."""
     if not path.is_file():
         return None, None
-    with path.open(encoding="utf-8", newline="") as opened:
-        reader = csv.reader(opened)
-        rows = list(reader)
-    if not rows or rows[0] != _CSV_COLUMNS:
-        return None, None  # another tool's table; the boxes are in the text file
+    with path.open("rb") as opened:
+        if opened.readline().strip() != ",".join(_CSV_COLUMNS).encode():
+            return None, None  # another tool's table; the boxes are in the text file
+    rows = list(csv.reader(io.StringIO(read_text(path))))
     try:
         scores = np.array([float(row[1]) for row in rows[1:]], dtype=np.float64)
         statuses = np.array([row[2] for row in rows[1:]], dtype=np.str_)
@@ -290,10 +289,11 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
                 _check_alone(folder / file, owner, by_sequence)
                 by_sequence[owner[1]] = folder / file
     if not found:
+        expected = f"expected files such as {min(names, default='SEQUENCE')}.txt"
+        if any(Path(file).suffix == ".bin" for _, files in walk(root) for file in files):
+            expected += "; the VOT toolkit writes text, not .bin, where VOT_RESULTS_BINARY=false"
         raise DatasetError(
-            "no result file is named after a sequence of the data set",
-            path,
-            f"expected files such as {min(names, default='SEQUENCE')}.txt",
+            "no result file is named after a sequence of the data set", path, expected
         )
     return found
 
