@@ -14,7 +14,7 @@ from tirtrack.datasets.frame_facts import FrameFacts
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.protocols import get
-from tirtrack.evaluation.result_forms import convert
+from tirtrack.evaluation.result_forms import FORMS, convert
 from tirtrack.evaluation.results import SequenceRun, find_results
 from tirtrack.evaluation.score_files import read_runs, score
 from tirtrack.evaluation.scoring import Runs
@@ -58,6 +58,19 @@ def test_what_convert_wrote_is_read_back(
         else:
             assert np.isnan(track.scores).all()
     assert score([tmp_path / "out"], dataset, protocols=["otb"])[0].missing == ()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_further_runs_that_convert_wrote_are_read_back_as_such(
+    tmp_path: Path, dataset: LabelledDataset, form: str
+) -> None:
+    runs = [
+        Runs("mine", {"a": made_run()}),
+        Runs("mine.run2", {"a": made_run()}, {"run": 2, "run_of": "mine"}),
+    ]
+    convert(runs, dataset, form, tmp_path / "out")
+    first, second = read_runs([tmp_path / "out"], dataset)
+    assert (second.facts["run"], second.facts["run_of"]) == (2, first.name)
 
 
 def test_numbered_runs_of_a_sequence_have_names_and_times_of_their_own(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ RESULTS_FOLDER = "results"
 _BOX_SUFFIXES = (".txt", ".json")
 _DECIMALS = 9  # of boxes moved to another base
 _CSV_COLUMNS = ["frame", "score", "status"]
-_FURTHER_RUN = re.compile(r"(.+)\.run([2-9]|[1-9]\d+)")
+_FURTHER_RUN = re.compile(r"(.+)\.run([2-9]|[1-9]\d+)(/.*)?")
 
 
 @dataclass(frozen=True)
@@ -326,13 +326,15 @@ def results_line(path: Path, found: Mapping[str, Mapping[str, Path]]) -> str:
 
 def run_named(name: str, names: Container[str]) -> tuple[str, int]:
     """The tracker of a run, and the run's number: ``TRACKER.run2`` is run 2 of ``TRACKER`` if that
-    is among ``names``; any other name is that of a tracker, and its run 1.
+    is among ``names``, and ``TRACKER.run2/FOLDER`` of ``TRACKER/FOLDER``; any other name is that of
+    a tracker, and its run 1.
 
     >>> run_named("mine.run2", ["mine", "mine.run2"]), run_named("mine.run2", ["mine.run2"])
     (('mine', 2), ('mine.run2', 1))
     """
     found = _FURTHER_RUN.fullmatch(name)
-    return (found[1], int(found[2])) if found and found[1] in names else (name, 1)
+    tracker = f"{found[1]}{found[3] or ''}" if found else name
+    return (tracker, int(found[2])) if found and tracker in names else (name, 1)
 
 
 def _files_beside(file: Path) -> tuple[Path, ...]:
