@@ -7,12 +7,14 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.rig import TimeOffset, stretched
-from tirtrack.pairs.stems import matched_stems
+from tirtrack.pairs.stems import MAX_DRIFT, matched_stems
+from tirtrack.pairs.timestamps import drift_frames
 
 HERE = Path("rig")
 
@@ -235,6 +237,29 @@ def test_only_stamps_that_drift_by_more_than_a_frame_are_doubted(tir, is_doubtfu
     found = matched_stems(stamped(1000, 0.0, 1 / 30), tir, Pairing(), HERE)
     assert found.by_time
     assert ("drifts by" in found.doubt) is is_doubtful
+
+
+@pytest.mark.parametrize(
+    ("jitter", "missing", "pause_s"),
+    [
+        pytest.param(0.1, 0.0, 0.0, id="a tenth of a frame"),
+        pytest.param(0.1, 0.1, 0.0, id="frames missing"),
+        pytest.param(0.05, 0.05, 60.0, id="a pause"),
+        pytest.param(0.3, 0.05, 0.0, id="too irregular to tell"),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_stamps_of_one_clock_that_jitter_are_not_doubted(jitter, missing, pause_s, seed):
+    rng = np.random.default_rng(seed)
+
+    def camera(start_s: float, pace: float = 1.0) -> list[float]:
+        times = start_s + (np.arange(1500) + rng.normal(0, jitter, 1500)) * pace / 25
+        times[750:] += pause_s
+        return np.sort(times[rng.random(1500) >= missing]).round(3).tolist()
+
+    assert drift_frames(camera(0.0), camera(0.01)) < MAX_DRIFT
+    if jitter <= 0.1:
+        assert drift_frames(camera(0.0), camera(0.01, 1.002)) == pytest.approx(3.0, abs=0.5)
 
 
 def test_time_stamps_that_are_equal_by_chance_are_no_reason_to_ask():

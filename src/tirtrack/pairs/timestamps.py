@@ -23,6 +23,8 @@ _FRAME_S = (0.005, 1.0)
 _SLOW_S = 1000.0
 _REGULAR = 0.7
 MAX_PACE = 0.02  # more is another rate, and no drift of clocks
+MAX_STEP = 10  # usual steps; more is a pause
+MAX_JITTER = 0.15  # of a step, root mean square; with more, frames are miscounted
 
 
 @dataclass(frozen=True)
@@ -122,18 +124,37 @@ def interval_s(times_s: Sequence[float]) -> float | None:
 
 
 def pace_s(times_s: Sequence[float]) -> float | None:
-    """The mean time between neighbours where no frame is missing, seconds: far finer than the usual
-    time of stamps in milliseconds. ``None`` for fewer than two.
+    """The time between neighbours, seconds, by a line through all stamps whose frames are counted
+    with those that are missing: far finer than the usual time of stamps in milliseconds, and of
+    stamps that jitter. ``None`` for fewer than two, or where they are too irregular to be counted.
     """
-    steps, usual = np.diff(np.sort(np.asarray(times_s))), interval_s(times_s)
+    steps, usual = _steps_s(times_s), interval_s(times_s)
     if not usual:
         return None
-    return float(steps[np.abs(steps / usual - 1) <= 0.5].mean())
+    ahead, pace, frames, jitter = 0.0, usual, [0], []
+    for step in steps:
+        ahead += step
+        count = round(ahead / pace)
+        ahead -= count * pace  # of the stamp that is expected for this frame
+        frames.append(count)
+        jitter.append(ahead / pace)
+        pace = min(max(pace + 0.01 * ahead, 0.9 * usual), 1.1 * usual)
+        ahead *= 0.8  # what is expected follows the stamps slowly
+    if np.sqrt(np.mean(np.square(jitter))) > MAX_JITTER:
+        return None
+    return float(np.polyfit(np.cumsum(frames), np.cumsum([0.0, *steps]), 1)[0])
+
+
+def _steps_s(times_s: Sequence[float]) -> np.ndarray:
+    """Times between neighbours, seconds; a pause, whose frames nobody can count, is one step."""
+    steps = np.diff(np.sort(np.asarray(times_s)))
+    usual = float(np.median(steps)) if steps.size else 0.0
+    return np.where(steps > MAX_STEP * usual, usual, steps)
 
 
 def drift_frames(rgb_s: Sequence[float], tir_s: Sequence[float]) -> float:
     """By how many frames two cameras of nearly one rate move against each other, by their time
-    stamps, while both record; 0 where their rates differ.
+    stamps, while both record; 0 where their rates differ, or a stamp does not tell its frame.
 
     >>> rgb, tir = ([k / 25 * pace for k in range(1000)] for pace in (1.0, 0.998))
     >>> round(drift_frames(rgb, tir), 1)
@@ -143,6 +164,7 @@ def drift_frames(rgb_s: Sequence[float], tir_s: Sequence[float]) -> float:
     if not pace_rgb or not pace_tir or abs(pace_rgb / pace_tir - 1) > MAX_PACE:
         return 0.0
     span_s = min(max(rgb_s), max(tir_s)) - max(min(rgb_s), min(tir_s))
+    span_s = min(span_s, float(_steps_s(rgb_s).sum()), float(_steps_s(tir_s).sum()))
     return max(span_s, 0.0) * abs(1 / pace_tir - 1 / pace_rgb)
 
 
