@@ -276,6 +276,17 @@ def test_logits_that_are_no_numbers_are_refused(tmp_path):
             OnnxDetector(path, min_score=0.25, layout=layout)(np.zeros((SIDE, SIDE), np.uint8))
 
 
+def test_one_logit_a_box_is_of_a_class(tmp_path):
+    """Of ``detr`` it would be of no object, so that no box has a class."""
+    logits = np.array([[[2.0], [-9.0]]], np.float32)
+    path = network(tmp_path / "a.onnx", {"logits": logits, "pred_boxes": TWO[None] / SIDE})
+    find = OnnxDetector(path, min_score=0.25)
+    assert find.layout is Layout.RT_DETR
+    assert len(find(np.zeros((SIDE, SIDE), np.uint8))) == 1
+    with pytest.raises(WeightsError, match="no logit beside that of no object"):
+        OnnxDetector(path, min_score=0.25, layout=Layout.DETR)(np.zeros((SIDE, SIDE), np.uint8))
+
+
 RED = np.zeros((SIDE, SIDE, 3), np.uint8)
 RED[..., 0] = 255
 

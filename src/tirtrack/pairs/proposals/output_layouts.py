@@ -330,8 +330,13 @@ def _ssd(outputs: Outputs, shape_hw: tuple[int, int]) -> Decoded:
     return Decoded(boxes, of_class.max(axis=1), of_class.argmax(axis=1), of_class.shape[1])
 
 
-def _fits_detr(outputs: Outputs, shape_hw: tuple[int, int]) -> bool:
+def _fits_rt_detr(outputs: Outputs, shape_hw: tuple[int, int]) -> bool:
     return _of_every_class(outputs) is not None and _has_logits(outputs)
+
+
+def _fits_detr(outputs: Outputs, shape_hw: tuple[int, int]) -> bool:
+    found = _of_every_class(outputs)
+    return found is not None and found[1].shape[1] > 1 and _has_logits(outputs)
 
 
 def _queries(outputs: Outputs, shape_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -346,6 +351,8 @@ def _queries(outputs: Outputs, shape_hw: tuple[int, int]) -> tuple[np.ndarray, n
 
 def _detr(outputs: Outputs, shape_hw: tuple[int, int]) -> Decoded:
     boxes, logits = _queries(outputs, shape_hw)
+    if logits.shape[1] < 2:
+        raise ValueError(f"gives {shapes(outputs)}, with no logit beside that of no object")
     with np.errstate(invalid="ignore"):  # logits that are no numbers are refused by their scores
         likely = np.exp(logits - logits.max(axis=1, keepdims=True))
     of_class = (likely / likely.sum(axis=1, keepdims=True))[:, :-1]
@@ -379,5 +386,5 @@ _LAYOUTS: dict[
     Layout.LISTS: (_fits_lists, _lists),
     Layout.SSD: (_fits_ssd, _ssd),
     Layout.DETR: (_fits_detr, _detr),
-    Layout.RT_DETR: (_fits_detr, _rt_detr),
+    Layout.RT_DETR: (_fits_rt_detr, _rt_detr),
 }
