@@ -268,15 +268,6 @@ _OF_NETWORK: dict[str, dict[str, str]] = {
 _TINY, _TINY_SAMPLE = "-tiny", 96  # networks with few channels, for tests
 
 
-def networks() -> list[str]:
-    """The networks that have presets.
-
-    >>> networks()[:2]
-    ['dimp18', 'dimp50']
-    """
-    return list(_OF_NETWORK)
-
-
 def published_set(name: str) -> DimpTrackerSettings:
     """A published parameter set by its published name.
 
