@@ -59,7 +59,7 @@ def read_stored(file: Path, kind: type[Content], *, called: str, fix: str) -> Co
     try:
         return kind.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        raise DatasetError(f"is no {called} ({_in_short(error)})", file, fix) from error
+        raise DatasetError(f"is no {called} ({first_fault(error)})", file, fix) from error
 
 
 def read_stored_lines(file: Path, kind: type[Content], *, called: str, fix: str) -> list[Content]:
@@ -87,10 +87,13 @@ def read_stored_lines(file: Path, kind: type[Content], *, called: str, fix: str)
             if number == len(lines):
                 break
             raise DatasetError(
-                f"line {number} is not a {called} ({_in_short(error)})", file, fix
+                f"line {number} is not a {called} ({first_fault(error)})", file, fix
             ) from error
     return found
 
 
-def _in_short(error: ValidationError) -> str:
-    return " ".join(str(error).split())[:120]
+def first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong with a document, in short: the field, if it is one, and why."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return f"{field}: {first['msg']}" if field else first["msg"]

@@ -289,9 +289,10 @@ def test_missing_pieces_are_named(shards):
     (shards / "shard-000000-0000000000000000.tar").touch()
     with pytest.raises(PairsError, match=r"shard-000000-.*\.json: could not be read"):
         open_pairs(shards)
-    (shards / INDEX_NAME).write_text("{}")
-    with pytest.raises(PairsError, match="is no index of shards"):
-        open_pairs(shards)
+    for text, why in (("{}", "name: Field required"), ("{", r"Invalid JSON: [^\[\n]+")):
+        (shards / INDEX_NAME).write_text(text)
+        with pytest.raises(PairsError, match=rf"is no index of shards \({why}\); mine the pairs"):
+            open_pairs(shards)
 
 
 def test_an_index_that_contradicts_itself_is_refused(shards):

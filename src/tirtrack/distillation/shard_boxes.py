@@ -24,7 +24,7 @@ from tirtrack.pairs.shard_pairs import ShardPairs
 from tirtrack.pairs.source import PairSource
 from tirtrack.pairs.source_views import CombinedPairs
 from tirtrack.remote import AnyPath
-from tirtrack.stored import Stored
+from tirtrack.stored import Stored, first_fault
 
 MAX_LINE_BYTES = 2**24
 UNDRAWN = ("centre", "detector", "regions", "saliency")  # ways of proposing without a draw
@@ -150,8 +150,8 @@ def _taken(file: AnyPath, adapt: _Adapt) -> int:
                 if len(line) > MAX_LINE_BYTES or not line.endswith(b"\n"):
                     raise ValueError("a line is cut short or too long")
                 one = StoredBoxes.model_validate_json(line)
-            except (ValueError, ValidationError) as error:
-                reason = " ".join(str(error).split())[:120]
+            except ValueError as error:
+                reason = first_fault(error) if isinstance(error, ValidationError) else error
                 raise PairsError(f"is no file of boxes ({reason})", file, _ANEW) from error
             known = adapt(one) if one.version == _version() else None
             if known is not None and find_value(known.kind, known.identity, str) is None:

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from tirtrack.errors import PairsError
 from tirtrack.files import fingerprint
-from tirtrack.stored import Stored, write_stored
+from tirtrack.stored import Stored, first_fault, write_stored
 
 MIN_SCORE = 0.4
 MAX_BYTES = 2**24
@@ -280,10 +280,7 @@ def read_rig(file: Path) -> Rig:
     except OSError as error:
         raise PairsError(f"could not be read ({error.strerror})", file, _MAKE_ANEW) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        reason = f"{field}: {first['msg']}" if field else first["msg"]
-        raise PairsError(f"is no rig ({reason})", file, _MAKE_ANEW) from error
+        raise PairsError(f"is no rig ({first_fault(error)})", file, _MAKE_ANEW) from error
     if not rig.is_trusted:
         raise PairsError(
             f"its score is {rig.score:.2f}, a rig that can be trusted has {MIN_SCORE:g}",

@@ -35,6 +35,7 @@ from tirtrack.errors import PairsError, StorageError
 from tirtrack.files import sha256
 from tirtrack.pairs.shard_models import Sample, ShardContent, ShardIndex, StoredFile
 from tirtrack.remote import AnyPath, RemotePath
+from tirtrack.stored import first_fault
 
 INDEX_NAME = "index.json"
 MAX_INDEX_BYTES = 2**30
@@ -127,8 +128,8 @@ def _read(path: AnyPath, kind: type[Content]) -> Content:
     except OSError as error:
         raise PairsError(f"could not be read ({error.strerror})", path, _MINE_AGAIN) from error
     except ValidationError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise PairsError(f"is no index of shards ({reason})", path, _MINE_AGAIN) from error
+        what = f"is no index of shards ({first_fault(error)})"
+        raise PairsError(what, path, _MINE_AGAIN) from error
 
 
 def read_content(folder: AnyPath, name: str) -> ShardContent:
