@@ -86,7 +86,11 @@ def test_python_is_not_taken_down_beside_a_reader_that_hangs(blocks):
 import atexit, time
 from tirtrack.cli import main
 from tirtrack.live import LiveFrames
-atexit.register(print, "taken down")
+class Witness:
+    def __del__(self, say=print):
+        say("taken down")
+witness = Witness()
+atexit.register(print, "tidied")
 with LiveFrames(lambda: time.sleep(60 * {blocks:d}) or iter("a")):
     pass
 main(["--version"])
@@ -94,6 +98,7 @@ main(["--version"])
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("tirtrack ")
+    assert "tidied" in ended.stdout
     assert ("taken down" in ended.stdout) is not blocks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _leave(code: int) -> None:
     """Exit with no end of Python, which may crash beside a reader that hangs in its source."""
+    atexit._run_exitfuncs()  # temporary files are deleted all the same
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # its reader has left, or it is closed
             stream.flush()
