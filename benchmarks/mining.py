@@ -44,6 +44,7 @@ EACH = 1000
 COUNTS = (1_000, 10_000, 100_000)
 LEAST_OF_DECODING, LEAST_OF_TWO, MOST_MEMORY = 0.7, 1.6, 1.1
 SHARD_BYTES = 256e6
+SMALL_SHARD_MB = 16  # for speed: a shard is made by one process, so there must be many
 
 
 # --- the pairs
@@ -82,7 +83,7 @@ def decode(rig: Path) -> None:
 def mine(rig: Path, workers: int) -> None:
     """Mine all pairs once, into shards that are deleted again."""
     with tempfile.TemporaryDirectory(dir=rig.parent) as out:
-        mine_pairs(rig, Path(out) / "shards", workers=workers)
+        mine_pairs(rig, Path(out) / "shards", shard_mb=SMALL_SHARD_MB, workers=workers)
 
 
 # --- speed
@@ -328,7 +329,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("what", choices=("speed", "memory", "large", "cost", "once"))
     made.add_argument("--pairs", type=int, help="pairs of a step (speed) or of the run (large)")
-    made.add_argument("--pairs-for-two", type=int, default=4000, help="for speed: of two processes")
+    made.add_argument("--pairs-for-two", type=int, default=8000, help="for speed: of two processes")
     made.add_argument("--rounds", type=int, default=15, help="for speed")
     made.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), help="for memory")
     made.add_argument("--workers", type=int, default=2, help="for large: processes")
