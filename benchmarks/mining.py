@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -33,6 +33,7 @@ from benchmarks import machine
 from benchmarks.evidence.parts import ends
 from benchmarks.interleaved import Contender, Pace, in_turn, milliseconds, ratio
 from benchmarks.speed_goals import Goal
+from benchmarks.start_up import peak_memory_mb
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import write_json
 from tirtrack.images import read_image
@@ -142,7 +143,8 @@ class Once:
         workers: number of processes.
         seconds: time by the clock.
         peak_mb: most memory of the process, megabytes.
-        peak_worker_mb: most memory of a worker process, megabytes; 0 without one.
+        peak_worker_mb: most memory of a worker process, as of the last finished shard; 0 without
+            one.
         size_mb: size of the shards.
         shards: number of shards.
     """
@@ -162,11 +164,14 @@ def mined_once(rig: Path, workers: int) -> Once:
     """
     out, spent = rig.with_name("shards"), _spent(rig)
     before = json.loads(spent.read_text()) if spent.is_file() and out.is_dir() else 0.0
-    began = time.perf_counter()
+    began, workers_peak = time.perf_counter(), 0.0
 
     def note(stage: str, done: int, total: int, remark: str = "") -> None:
+        nonlocal workers_peak
         if stage == "mining pairs" and done:
             write_json(spent, before + time.perf_counter() - began)
+            running = [one.pid for one in multiprocessing.active_children() if one.pid]
+            workers_peak = max([workers_peak, *map(peak_memory_mb, running)])
 
     index = mine_pairs(rig, out, workers=workers, resume=True, progress=note)
     if not spent.is_file():
@@ -176,13 +181,12 @@ def mined_once(rig: Path, workers: int) -> Once:
             "delete the folder of the run",
         )
     seconds = json.loads(spent.read_text())
-    workers_peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
     return Once(
         index.pairs,
         workers,
         round(seconds, 3),
-        round(_peak_mb(), 1),
-        round(workers_peak, 1) if workers > 1 else 0.0,
+        round(peak_memory_mb(), 1),
+        round(workers_peak, 1),
         round(sum(one.size_bytes for one in index.shards) / 1e6, 1),
         len(index.shards),
     )
@@ -191,17 +195,6 @@ def mined_once(rig: Path, workers: int) -> Once:
 def _spent(rig: Path) -> Path:
     """The file with the seconds of all finished shards."""
     return rig.with_name("seconds.json")
-
-
-def _peak_mb() -> float:
-    """Most memory of this process; ``ru_maxrss`` would count what its parent held as well."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        raise RequestError(f"this system has no {status}, so memory is not measured")
-    kilobytes = next(
-        line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")
-    )
-    return int(kilobytes) * 1024 / 1e6
 
 
 def in_process(rig: Path, workers: int) -> Once:
