@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from tirtrack.errors import FrameError
+from tirtrack.images import opened_image
 from tirtrack.media import (
     VideoWriter,
     count_frames,
@@ -25,6 +26,7 @@ from tirtrack.media import (
     read_image,
     source_files,
 )
+from tirtrack.read_options import AS_STORED
 
 RNG = np.random.default_rng(5)
 NOISE = RNG.integers(0, 256, (48, 64), dtype=np.uint8)
@@ -94,6 +96,9 @@ def test_exif_orientation_is_honoured(tmp_path, kind):
     read = read_image(tmp_path / f"a.{kind}")
     assert read.shape == (20, 40)
     assert read[2, 5] > 200 > 50 > read[15, 30]
+    with opened_image(tmp_path / f"a.{kind}", AS_STORED) as file:
+        assert_array_equal(file.decode(0), read)
+        assert_array_equal(file.decode(0), read)
     Image.fromarray(upright).save(tmp_path / f"b.{kind}", quality=95)
     assert probe(tmp_path).width == 40
 

@@ -195,3 +195,8 @@ def test_the_light_names_do_not_bring_torch():
         "print(json.dumps('torch' in sys.modules))"
     )
     assert seen is False
+
+
+def test_a_process_that_mines_pairs_starts_without_what_it_does_not_use():
+    seen = in_fresh_process("import tirtrack.pairs.mine\nprint(json.dumps(sorted(sys.modules)))")
+    assert not {"torch", "onnxruntime", "scipy.ndimage", "scipy.signal"} & set(seen)

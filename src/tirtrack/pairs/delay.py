@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from tirtrack.pairs.registration import Offset, measure_offset
 
@@ -63,7 +63,7 @@ def measure_delay(rgb: np.ndarray, tir: np.ndarray) -> Delay | None:
     Returns:
         ``None`` if no delay of up to 25 frames does so, or for fewer than 8 frames.
 
-    >>> scene = ndimage.gaussian_filter(np.random.default_rng(0).random((48, 160)), 2) * 255
+    >>> scene = scipy.ndimage.gaussian_filter(np.random.default_rng(0).random((48, 160)), 2) * 255
     >>> pan = np.stack([scene[:, 2 * k : 2 * k + 64] for k in range(40)])
     >>> measure_delay(pan[5:], pan[:-5]).frames, measure_delay(pan, pan)
     (5, None)
@@ -125,7 +125,7 @@ def _changes(frames: np.ndarray) -> np.ndarray:
 
 
 def _outlines(frames: np.ndarray) -> np.ndarray:
-    return np.stack([ndimage.gaussian_gradient_magnitude(frame, _SIGMA) for frame in frames])
+    return np.stack([scipy.ndimage.gaussian_gradient_magnitude(frame, _SIGMA) for frame in frames])
 
 
 def _by_delay(rgb: np.ndarray, tir: np.ndarray) -> Mapping[int, float]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from tirtrack.boxes import Box, iou
 from tirtrack.errors import PairsError
@@ -188,7 +188,7 @@ def fit_box(distance: np.ndarray, box: Box) -> Box | None:
         return None
     moves = near > max(MOVES, EDGE * float(np.percentile(near[place], INSIDE_PERCENT)))
     parts = _closed(moves)
-    labels, count = ndimage.label(parts, np.ones((3, 3)))
+    labels, count = scipy.ndimage.label(parts, np.ones((3, 3)))
     inside = np.zeros_like(labels)
     inside[place] = labels[place]
     whole, within = (np.bincount(one.ravel(), minlength=count + 1)[1:] for one in (labels, inside))
@@ -210,7 +210,7 @@ def _around(box: Box, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 def _closed(mask: np.ndarray) -> np.ndarray:
     """A mask whose gaps of one or two pixels are closed."""
-    return np.asarray(ndimage.binary_closing(np.pad(mask, 2))[2:-2, 2:-2])
+    return np.asarray(scipy.ndimage.binary_closing(np.pad(mask, 2))[2:-2, 2:-2])
 
 
 def _extent(mask: np.ndarray, left: int, top: int) -> Box | None:
@@ -303,10 +303,10 @@ class WindowForeground:
         some = [pairs[k] for k in np.linspace(0, len(pairs) - 1, OFFSET_PAIRS).astype(int)]
         offsets = [measure_offset(one.rgb, one.tir) for one in some if one.rgb is not None]
         shift = summarise(offsets)
-        return np.asarray(ndimage.shift(moved, (0, -shift.dy, -shift.dx), order=1))
+        return np.asarray(scipy.ndimage.shift(moved, (0, -shift.dy, -shift.dx), order=1))
 
 
 def _smooth(distances: np.ndarray) -> np.ndarray:
     """Distances ``[T,H,W]`` without noise of single pixels, and none too far."""
     near = np.minimum(distances, FAR)
-    return np.asarray(ndimage.gaussian_filter(near, (0, SIGMA_PX, SIGMA_PX)))
+    return np.asarray(scipy.ndimage.gaussian_filter(near, (0, SIGMA_PX, SIGMA_PX)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from tirtrack.pairs.proposals.motion import translation
 from tirtrack.pairs.proposals.planes import Plane, halve
@@ -80,7 +80,9 @@ def _noise(laid: np.ndarray, background: np.ndarray) -> np.ndarray:
     own = 1.4826 * median_of_known(np.abs(laid - background))
     usual = np.maximum(np.nanmedian(own, axis=(0, 1)), MIN_NOISE_LEVELS)
     known = np.nan_to_num(background)
-    edges = [ndimage.gaussian_gradient_magnitude(known[..., c], 0.7) for c in range(own.shape[2])]
+    edges = [
+        scipy.ndimage.gaussian_gradient_magnitude(known[..., c], 0.7) for c in range(own.shape[2])
+    ]
     moved = EDGE_TOLERANCE * np.stack(edges, axis=2)
     return np.asarray(np.sqrt(usual**2 + np.minimum(own, _MAX_SPREAD * usual) ** 2 + moved**2))
 
@@ -162,8 +164,8 @@ def _likeness(fixed: np.ndarray, moving: np.ndarray, mapping: np.ndarray) -> flo
 
 def flattened(plane: np.ndarray, sigma: float) -> Plane:
     """Detail relative to the contrast around it, so that gain and light do not count."""
-    detail = plane - ndimage.gaussian_filter(plane, sigma)
-    contrast = np.sqrt(ndimage.gaussian_filter(detail * detail, 2 * sigma)) + 2.0
+    detail = plane - scipy.ndimage.gaussian_filter(plane, sigma)
+    contrast = np.sqrt(scipy.ndimage.gaussian_filter(detail * detail, 2 * sigma)) + 2.0
     return np.asarray(detail / contrast, np.float32)
 
 
@@ -214,7 +216,7 @@ def sampled(image: np.ndarray, mapping: np.ndarray, shape_hw: tuple[int, ...]) -
         return np.stack(planes, axis=2)
     inverse_yx = mapping[:2, :2][::-1, ::-1]
     return np.asarray(
-        ndimage.affine_transform(
+        scipy.ndimage.affine_transform(
             image, inverse_yx, mapping[:2, 2][::-1], shape_hw[:2], order=1, cval=np.nan
         )
     )

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy import ndimage
 
 from tirtrack.pairs.colour import GREY, colour
 from tirtrack.pairs.outlines import EDGE, outlines
@@ -274,15 +274,15 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def content(image: np.ndarray) -> Content:
     """What a picture ``[H,W]`` shows, grey levels 0 to 255."""
-    smooth = ndimage.gaussian_filter(image, 2.0)
+    smooth = scipy.ndimage.gaussian_filter(image, 2.0)
     rest = _without_shading(image)
     rest -= np.median(rest, axis=0)
     rest -= np.median(rest, axis=1, keepdims=True)
-    near = ndimage.gaussian_filter(rest, 1.0)
+    near = scipy.ndimage.gaussian_filter(rest, 1.0)
     usual = 1.4826 * float(np.median(np.abs(near - np.median(near))))
     return Content(
         float(smooth.std()),
-        float(ndimage.gaussian_filter(rest, 3.0).var() / max(rest.var(), 1e-6)),
+        float(scipy.ndimage.gaussian_filter(rest, 3.0).var() / max(rest.var(), 1e-6)),
         float(np.abs(near).max() / max(usual, _LEAST_NOISE)),
     )
 
@@ -311,7 +311,7 @@ def _without_shading(image: np.ndarray) -> np.ndarray:
 
 
 def _contrast(image: np.ndarray) -> float:
-    return float(np.percentile(ndimage.gaussian_gradient_magnitude(image, 1.0), 90))
+    return float(np.percentile(scipy.ndimage.gaussian_gradient_magnitude(image, 1.0), 90))
 
 
 # --- both ----------------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def _shared_detail(rgb: np.ndarray, tir: np.ndarray) -> float:
 
 
 def _fine(image: np.ndarray) -> np.ndarray:
-    return np.asarray(image - ndimage.gaussian_filter(image, _DETAIL_SIGMA))
+    return np.asarray(image - scipy.ndimage.gaussian_filter(image, _DETAIL_SIGMA))
 
 
 def _tiles(image: np.ndarray) -> list[np.ndarray]:
@@ -384,7 +384,9 @@ def _detail_explained(colours: Sequence[np.ndarray], tir: np.ndarray) -> float:
 
 def _band(image: np.ndarray) -> np.ndarray:
     """Structures of one to three px: such as sharpening, noise and half a pixel leave alike."""
-    return np.asarray(ndimage.gaussian_filter(image, 1.0) - ndimage.gaussian_filter(image, 3.0))
+    return np.asarray(
+        scipy.ndimage.gaussian_filter(image, 1.0) - scipy.ndimage.gaussian_filter(image, 3.0)
+    )
 
 
 def _explained(columns: np.ndarray, wanted: np.ndarray) -> float:

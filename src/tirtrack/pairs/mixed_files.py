@@ -72,11 +72,12 @@ VIDEO_KINDS = VIDEO_SUFFIXES | {".cptv"}
 
 def files_of_kinds(folder: Path, kinds: Iterable[str]) -> list[Path]:
     """The files of a folder with one of the suffixes, by name."""
-    return [
+    found = (
         path
-        for path in sorted(folder.iterdir())
+        for path in folder.iterdir()
         if path.suffix.lower() in kinds and not path.name.startswith(".")
-    ]
+    )
+    return sorted(found, key=lambda path: path.name)
 
 
 def mixed_files(folder: Path, pairing: Pairing) -> MixedFiles | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft, ndimage
+import scipy
 
 SIGMA = 1.2  # of the derivatives, pixels
 EDGE = round(2 * SIGMA) + 1  # px along the border of a picture, which have no outlines
@@ -29,14 +29,14 @@ def outlines(levels: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
             not measured, and those at the edge of the picture, do not count.
     """
     grey = levels.astype(np.float32)
-    x, y = (ndimage.gaussian_filter(grey, SIGMA, order=order) for order in ((0, 1), (1, 0)))
+    x, y = (scipy.ndimage.gaussian_filter(grey, SIGMA, order=order) for order in ((0, 1), (1, 0)))
     gradient = x + 1j * y
     strength = np.abs(gradient)
     inside = np.ones(grey.shape, bool) if valid is None else valid
-    inside = ndimage.binary_erosion(inside, iterations=EDGE, border_value=0)
+    inside = scipy.ndimage.binary_erosion(inside, iterations=EDGE, border_value=0)
     strength = np.where(inside, strength, 0)
-    share = ndimage.gaussian_filter(inside.astype(np.float32), AROUND, mode="constant")
-    square = ndimage.gaussian_filter(strength**2, AROUND, mode="constant")
+    share = scipy.ndimage.gaussian_filter(inside.astype(np.float32), AROUND, mode="constant")
+    square = scipy.ndimage.gaussian_filter(strength**2, AROUND, mode="constant")
     around = np.sqrt(square / np.maximum(share, 1e-3))
     floor = FLOOR * float(strength[inside].mean()) if inside.any() else 0.0
     length = strength / np.maximum(around, max(floor, 1e-3))
@@ -66,14 +66,14 @@ class FixedPicture:
     def of(cls, fixed: np.ndarray, largest_hw: tuple[int, int]) -> FixedPicture:
         """Outlines ``[H,W]``, to be compared with pictures up to a size."""
         fast = tuple(
-            fft.next_fast_len(a + b - 1) for a, b in zip(fixed.shape, largest_hw, strict=True)
+            scipy.fft.next_fast_len(a + b - 1) for a, b in zip(fixed.shape, largest_hw, strict=True)
         )
         return cls(
             (fixed.shape[0], fixed.shape[1]),
             (fast[0], fast[1]),
-            fft.fft2(fixed, fast),
-            fft.rfft2(np.abs(fixed) ** 2, fast),
-            fft.rfft2(np.ones(fixed.shape, np.float32), fast),
+            scipy.fft.fft2(fixed, fast),
+            scipy.fft.rfft2(np.abs(fixed) ** 2, fast),
+            scipy.fft.rfft2(np.ones(fixed.shape, np.float32), fast),
         )
 
     def agreement(self, moving: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -89,12 +89,12 @@ class FixedPicture:
             other picture lies on ``(r + i - h + 1, c + j - w + 1)`` of this one.
         """
         fast, (height, width) = self.fast, moving.shape
-        mask = fft.rfft2(inside.astype(np.float32), fast).conj()
+        mask = scipy.fft.rfft2(inside.astype(np.float32), fast).conj()
         planes = [
-            fft.ifft2(self.field * fft.fft2(moving, fast).conj()).real,
-            fft.irfft2(self.energy * mask, fast),
-            fft.irfft2(self.ones * fft.rfft2(np.abs(moving) ** 2, fast).conj(), fast),
-            fft.irfft2(self.ones * mask, fast),
+            scipy.fft.ifft2(self.field * scipy.fft.fft2(moving, fast).conj()).real,
+            scipy.fft.irfft2(self.energy * mask, fast),
+            scipy.fft.irfft2(self.ones * scipy.fft.rfft2(np.abs(moving) ** 2, fast).conj(), fast),
+            scipy.fft.irfft2(self.ones * mask, fast),
         ]
         shape = self.shape_hw[0] + height - 1, self.shape_hw[1] + width - 1
         product, energy, moving_energy, overlap = (
@@ -157,10 +157,10 @@ def compare_tiles(
     parts = views[np.ix_(rows, columns)].reshape(-1, side, side)
     masks = np.lib.stride_tricks.sliding_window_view(inside, (side, side))
     shares = masks[np.ix_(rows, columns)].reshape(len(parts), -1).mean(axis=1)
-    size = fft.next_fast_len(side + 2 * reach)
-    spectra = fft.fft2(windows, (size, size)) * fft.fft2(parts, (size, size)).conj()
+    size = scipy.fft.next_fast_len(side + 2 * reach)
+    spectra = scipy.fft.fft2(windows, (size, size)) * scipy.fft.fft2(parts, (size, size)).conj()
     count = 2 * reach + 1
-    products = fft.ifft2(spectra).real[:, :count, :count]
+    products = scipy.fft.ifft2(spectra).real[:, :count, :count]
     table = np.pad((np.abs(windows) ** 2).cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
     energies = (
         table[:, side:, side:] - table[:, :-side, side:] - table[:, side:, :-side]

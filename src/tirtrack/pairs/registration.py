@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, signal
+import scipy
 
 from tirtrack.pairs.proposals.rules import grey_levels
 from tirtrack.valid_pixels import valid_mask
@@ -93,7 +93,7 @@ def measure_offset(rgb: np.ndarray, tir: np.ndarray) -> Offset:
     Raises:
         ValueError: the sizes differ.
 
-    >>> scene = ndimage.gaussian_filter(np.random.default_rng(0).random((120, 160)) * 255, 2)
+    >>> scene = scipy.ndimage.gaussian_filter(np.random.default_rng(0).random((120, 160)) * 255, 2)
     >>> offset = measure_offset(scene[:, 5:-5], scene[:, 8:-2])
     >>> round(offset.dx), round(offset.dy), offset.usable
     (3, 0, True)
@@ -122,8 +122,8 @@ def _gradient(image: np.ndarray, scale: float, valid: np.ndarray | None = None) 
     levels = grey_levels(image, valid)
     grey = levels if levels.ndim == 2 else levels.mean(axis=2)
     if scale < 1.0:
-        grey = ndimage.zoom(ndimage.gaussian_filter(grey, 0.4 / scale), scale, order=1)
-    magnitude: np.ndarray = ndimage.gaussian_gradient_magnitude(grey, _SIGMA)
+        grey = scipy.ndimage.zoom(scipy.ndimage.gaussian_filter(grey, 0.4 / scale), scale, order=1)
+    magnitude: np.ndarray = scipy.ndimage.gaussian_gradient_magnitude(grey, _SIGMA)
     return magnitude.astype(np.float64)
 
 
@@ -131,7 +131,7 @@ def _correlation(fixed: np.ndarray, template: np.ndarray) -> np.ndarray:
     """Normalised correlation of a template at every place inside ``fixed``; 0 where constant."""
     unit = template - template.mean()
     norm = np.sqrt((unit**2).sum())
-    product = signal.fftconvolve(fixed, unit[::-1, ::-1], mode="valid")
+    product = scipy.signal.fftconvolve(fixed, unit[::-1, ::-1], mode="valid")
     count = template.size
     total, squares = _window_sums(fixed, template.shape), _window_sums(fixed**2, template.shape)
     spread = np.sqrt(np.maximum(squares - total**2 / count, 0.0))
@@ -150,10 +150,10 @@ def _measured_at(valid: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """
     scale = max(1.0, valid.shape[0] / shape[0])
     reach = math.ceil(3 * _SIGMA * scale)
-    large = ndimage.binary_opening(~valid, iterations=reach, border_value=0)
-    inner = ndimage.minimum_filter(valid, 2 * reach + 1, mode="nearest")
+    large = scipy.ndimage.binary_opening(~valid, iterations=reach, border_value=0)
+    inner = scipy.ndimage.minimum_filter(valid, 2 * reach + 1, mode="nearest")
     far = 2 * (reach + math.ceil(MAX_SHIFT * scale)) + 1
-    inner &= ~ndimage.maximum_filter(large, far, mode="nearest")
+    inner &= ~scipy.ndimage.maximum_filter(large, far, mode="nearest")
     rows, columns = (
         (np.arange(size) * length) // size for size, length in zip(shape, valid.shape, strict=True)
     )
@@ -169,7 +169,7 @@ def _masked_correlation(fixed: np.ndarray, template: np.ndarray, weights: np.nda
         return np.zeros([a - b + 1 for a, b in zip(fixed.shape, weights.shape, strict=True)])
     unit = (template - (template * weights).sum() / count) * weights
     product, total, squares = (
-        signal.fftconvolve(values, kernel[::-1, ::-1], mode="valid")
+        scipy.signal.fftconvolve(values, kernel[::-1, ::-1], mode="valid")
         for values, kernel in ((fixed, unit), (fixed, weights), (fixed**2, weights))
     )
     spread = np.sqrt(np.maximum(squares - total**2 / count, 0.0))

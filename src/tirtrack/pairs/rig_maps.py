@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+import scipy
 
 from tirtrack.pairs.rig import Rig
 
@@ -204,7 +204,9 @@ def _best_radial(rig: Rig, matches: Matches) -> float:
     best = float(min(RADIALS, key=error))
     step = float(RADIALS[1] - RADIALS[0])
     bounds = (best - step, best + step)
-    found = minimize_scalar(error, bounds=bounds, method="bounded", options={"xatol": 1e-3})
+    found = scipy.optimize.minimize_scalar(
+        error, bounds=bounds, method="bounded", options={"xatol": 1e-3}
+    )
     return round(float(found.x), 3)
 
 

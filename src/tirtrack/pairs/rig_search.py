@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from tirtrack.pairs.outlines import FixedPicture, Tiles, compare_tiles, outlines
 from tirtrack.pairs.proposals.rules import grey_levels
@@ -151,7 +151,7 @@ def _smaller(grey: np.ndarray, scale: float) -> np.ndarray:
     """Grey levels at another size, continuous pixels scaled by ``scale`` up to rounding."""
     if scale == 1.0:
         return grey.astype(np.float32)
-    blurred = ndimage.gaussian_filter(grey.astype(np.float32), 0.4 / scale)
+    blurred = scipy.ndimage.gaussian_filter(grey.astype(np.float32), 0.4 / scale)
     height, width = (max(round(length * scale), 8) for length in grey.shape)
     x, y = np.meshgrid((np.arange(width) + 0.5) / scale, (np.arange(height) + 0.5) / scale)
     return resampled_at(blurred, np.stack([x, y], axis=-1), fill=None)
@@ -206,7 +206,7 @@ def _best_shift(
     inside = ((places >= 0.5) & (places <= np.array([width, height]) - 0.5)).all(axis=-1)
     total: np.ndarray | None = None
     for one, picture in zip(level, fixed, strict=True):
-        blur = ndimage.gaussian_filter(one.tir, 0.4 / factor) if factor < 1 else one.tir
+        blur = scipy.ndimage.gaussian_filter(one.tir, 0.4 / factor) if factor < 1 else one.tir
         seen = inside
         if one.tir_valid is not None:
             seen = inside & (resampled_at(one.tir_valid.astype(np.float32), places, 0.0) > 0.99)

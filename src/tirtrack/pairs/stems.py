@@ -152,6 +152,8 @@ def matched_stems(
     Raises:
         PairsError: stems have no partner, or are no time stamps where time was asked for.
     """
+    if not pairing.by_time and set(rgb) == set(tir):
+        return _in_order(dict(_places(rgb)), dict(_places(tir)), "")
     keys = [
         [_key(stem, modality, pairing) for stem in stems]
         for modality, stems in (("rgb", rgb), ("tir", tir))
@@ -284,9 +286,7 @@ def _clocks_drift(rgb_s: Sequence[float], tir_s: Sequence[float]) -> str:
 def _by_name(
     rgb: Sequence[str], tir: Sequence[str], pairing: Pairing, *, stamped: bool
 ) -> MatchedFrames | None:
-    """Pairs matched by name, if one of the rules gives every stem a partner."""
-    if set(rgb) == set(tir):
-        return _in_order(dict(_places(rgb)), dict(_places(tir)), "")
+    """Pairs of unequal stems, if one of the rules gives every stem a partner."""
     parts = [_parts(rgb, "rgb", pairing), _parts(tir, "tir", pairing)]
     sides = [dict(_places(keys)) for keys, _ in parts]
     if sides[0].keys() == sides[1].keys() and len(sides[0]) == len(rgb) == len(tir):
@@ -347,7 +347,10 @@ def _said(parts: Sequence[tuple[list[str], list[str]]]) -> list[str]:
 
 def _taken_apart(stem: str, modality: str, pairing: Pairing) -> CameraStem | None:
     """A stem split by the name that the user gave; by the usual spellings if it names a folder."""
-    return camera_stem(stem, modality, pairing) or camera_stem(stem, modality, Pairing())
+    found = camera_stem(stem, modality, pairing)
+    if found is None and pairing.name_of(modality) is not None:
+        return camera_stem(stem, modality, Pairing())
+    return found
 
 
 def _key(stem: str, modality: str, pairing: Pairing) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs.likeness import resized, thumbnail
@@ -209,7 +209,9 @@ def _steps(frames: np.ndarray) -> np.ndarray:
     correlation.
     """
     height, width = frames.shape[1:]
-    fine = ndimage.gaussian_filter(frames, (0, 1, 1)) - ndimage.gaussian_filter(frames, (0, 6, 6))
+    fine = scipy.ndimage.gaussian_filter(frames, (0, 1, 1)) - scipy.ndimage.gaussian_filter(
+        frames, (0, 6, 6)
+    )
     spectra = np.fft.rfft2(fine * np.hanning(height)[:, None] * np.hanning(width))
     cross = spectra[1:] * spectra[:-1].conj()
     size = np.abs(cross)
@@ -239,7 +241,7 @@ def _by_changes(rgb: np.ndarray, tir: np.ndarray, reach: int) -> Mapping[int, fl
 
 def _changes(frames: np.ndarray) -> np.ndarray:
     """``[T-2,H/2,W/2]``: how much each part changes, above what it does usually."""
-    smooth = ndimage.gaussian_filter(frames, (0, 1, 1))
+    smooth = scipy.ndimage.gaussian_filter(frames, (0, 1, 1))
     changes = np.sqrt(np.abs(smooth[_GAP:] - smooth[:-_GAP]))
     height, width = (side // 2 for side in changes.shape[1:])
     halved = changes[:, : 2 * height, : 2 * width].reshape(-1, height, 2, width, 2).mean((2, 4))

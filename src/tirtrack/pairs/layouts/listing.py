@@ -5,6 +5,7 @@ Only names are read here.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tirtrack.errors import PairsError
@@ -34,9 +35,9 @@ def has_frames(path: Path) -> bool:
 
 def folders_with_frames(folder: Path) -> dict[str, Path]:
     """The folders in a folder that have frames, by name."""
-    return {
-        path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and has_frames(path)
-    }
+    with os.scandir(folder) as inside:  # which knows folders from files without a look at each
+        names = sorted(one.name for one in inside if one.is_dir())
+    return {name: folder / name for name in names if has_frames(folder / name)}
 
 
 def bare(path: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from tirtrack.pairs.foreground import flattened, tukey_weights
 from tirtrack.pairs.proposals.motion import translation
@@ -71,7 +71,7 @@ def change(
         spread += noise**2
         beyond /= np.sqrt(spread, out=spread)
         fine += neighbourhood(beyond) ** 2
-        coarse += ndimage.uniform_filter(beyond, COARSE_PX) ** 2
+        coarse += scipy.ndimage.uniform_filter(beyond, COARSE_PX) ** 2
     return Change(3 * np.sqrt(fine), COARSE_PX * np.sqrt(coarse))
 
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from tirtrack.pairs.proposals.planes import Plane
 
@@ -80,8 +79,8 @@ def _joined(
     touched = np.where(is_first, 0, end - begin)  # runs of the line above, from ``begin`` on
     until = np.cumsum(touched)
     other = np.arange(touched.sum()) + np.repeat(begin - (until - touched), touched)
-    graph = csr_array(
+    graph = scipy.sparse.csr_array(
         (np.ones(len(other)), other, np.concatenate([[0], until])), shape=(len(start), len(start))
     )
-    count, part = connected_components(graph, directed=False)
+    count, part = scipy.sparse.csgraph.connected_components(graph, directed=False)
     return int(count), part

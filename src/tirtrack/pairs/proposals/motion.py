@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from tirtrack.pairs.proposals.planes import Plane, halve, highest, lowest
 
@@ -49,12 +49,12 @@ def translation(plane: Plane, other: Plane) -> tuple[int, int]:
     small, small_other = (plane, other) if min(plane.shape) < 64 else (halve(plane), halve(other))
     factor = round(plane.shape[0] / small.shape[0])
     window = np.outer(np.hanning(small.shape[0]), np.hanning(small.shape[1])).astype(np.float32)
-    spectrum = fft.rfft2((small - small.mean()) * window)
-    spectrum_other = fft.rfft2((small_other - small_other.mean()) * window)
+    spectrum = scipy.fft.rfft2((small - small.mean()) * window)
+    spectrum_other = scipy.fft.rfft2((small_other - small_other.mean()) * window)
     cross = spectrum * np.conj(spectrum_other)
     size = np.abs(cross)
     cross /= size + 1e-3 * size.mean() + 1e-12
-    peaks = fft.irfft2(cross, s=small.shape)
+    peaks = scipy.fft.irfft2(cross, s=small.shape)
     row, column = np.unravel_index(int(peaks.argmax()), peaks.shape)
     dy = _vertex(np.take(peaks, [row - 1, row, row + 1], axis=0, mode="wrap")[:, column], row)
     dx = _vertex(np.take(peaks, [column - 1, column, column + 1], axis=1, mode="wrap")[row], column)

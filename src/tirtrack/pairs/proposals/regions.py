@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from tirtrack.boxes import Box, suppress_overlapping
 from tirtrack.pairs.proposals.change import change
@@ -154,7 +154,7 @@ def candidates(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
         smaller = [halve(plane) for plane in current]
         if min(smaller[0].shape) < MIN_WORKING_PX:
             break
-        signed = neighbourhood(current[0]) - ndimage.uniform_filter(current[0], SURROUND_PX)
+        signed = neighbourhood(current[0]) - scipy.ndimage.uniform_filter(current[0], SURROUND_PX)
         maps = [(signed, SIGNED_LADDER), (-signed, SIGNED_LADDER)]
         if level > 0:  # at full size contrast is mostly noise
             maps.append((contrast(current, smaller), CONTRAST_LADDER))

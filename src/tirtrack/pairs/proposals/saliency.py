@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from tirtrack.boxes import Box, suppress_overlapping
 from tirtrack.pairs.proposals.connected_parts import parts_above
@@ -223,7 +223,7 @@ def candidates(planes: Sequence[Plane], motion: Plane | None) -> tuple[np.ndarra
         contrasts = contrast(current, smaller)
         found.append(peak_silhouettes(contrasts) * _scale(level))
         maps = [(contrasts, CONTRAST_LADDER)]
-        signed = neighbourhood(current[0]) - ndimage.uniform_filter(current[0], SURROUND_PX)
+        signed = neighbourhood(current[0]) - scipy.ndimage.uniform_filter(current[0], SURROUND_PX)
         maps += [(signed, SIGNED_LADDER), (-signed, SIGNED_LADDER)]
         if motion is not None:
             maps.append((neighbourhood(motion), MOTION_LADDER))
@@ -250,8 +250,8 @@ def contrast(planes: Sequence[Plane], smaller: Sequence[Plane]) -> Plane:
     total = np.zeros_like(planes[0])
     window = SURROUND_PX // 2 | 1
     for plane, half in zip(planes, smaller, strict=True):
-        mean = ndimage.uniform_filter(half, window, mode="nearest")
-        squares = ndimage.uniform_filter(half * half, window, mode="nearest")
+        mean = scipy.ndimage.uniform_filter(half, window, mode="nearest")
+        squares = scipy.ndimage.uniform_filter(half * half, window, mode="nearest")
         spread = np.maximum(squares - mean * mean, 0.0) + NOISE_LEVELS**2
         total += (neighbourhood(plane) - _doubled(mean, plane)) ** 2 / _doubled(spread, plane)
     return np.sqrt(total)
@@ -283,7 +283,7 @@ def peak_silhouettes(plane: Plane) -> np.ndarray:
         top, left = max(row - PEAK_REACH_PX, 0), max(column - PEAK_REACH_PX, 0)
         part = plane[top : row + PEAK_REACH_PX + 1, left : column + PEAK_REACH_PX + 1]
         for fraction in PEAK_FRACTIONS:
-            labels, _ = ndimage.label(part > fraction * plane[row, column])
+            labels, _ = scipy.ndimage.label(part > fraction * plane[row, column])
             inside = labels == labels[row - top, column - left]
             ys, xs = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
             h, w = ys[-1] - ys[0] + 1, xs[-1] - xs[0] + 1
