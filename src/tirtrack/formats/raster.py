@@ -157,8 +157,8 @@ class _Raster:
         self._opened.load()
         if self._kind == "JP2" or self._is_deep:
             return _deep(self._content, self._kind, self._opened, self._options, where)
-        upright = ImageOps.exif_transpose(self._opened)
-        return pick_samples(_pillow_pixels(upright), self._options, where)
+        ImageOps.exif_transpose(self._opened, in_place=True)  # else every picture is copied
+        return pick_samples(_pillow_pixels(self._opened), self._options, where)
 
 
 def _is_deep(content: bytes, kind: str, mode: str) -> bool:
