@@ -55,7 +55,11 @@ def amounts_text(plan: Plan, bests: Bests, records: Mapping[str, Record]) -> str
             f"(`python -m benchmarks.evidence --only {' '.join(missing)}`)."
         )
     if gains:
-        parts += [_table(bests, gains), _fewest(bests, gains)]
+        size = plan.world.size
+        each = (
+            f"A recording has {size.pairs_each} frames, {size.spacing_frames} apart in the video."
+        )
+        parts += [_table(bests, gains), f"{_fewest(bests, gains)} {each}"]
     return "\n\n".join(parts)
 
 
