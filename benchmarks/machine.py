@@ -1,7 +1,7 @@
 """The machine of a measurement: which it is, and how much of it other processes used meanwhile.
 
-What Linux counts in ``/proc/stat``, less the processor time of this process and its finished
-children, is what others used; time that a hypervisor gave to other machines counts as theirs.
+What Linux counts in ``/proc/stat``, less the processor time of this process and of all that it
+started, is what others used; time that a hypervisor gave to other machines counts as theirs.
 Nothing here knows what is measured.
 """
 
@@ -25,6 +25,7 @@ from tirtrack.identity import versions
 MOST_OTHERS = 0.2
 """Cores that other processes may use, on average, while something is measured."""
 STAT = Path("/proc/stat")
+PROCESSES = Path("/proc")
 PROCESSORS = Path("/proc/cpuinfo")
 _SHORTEST_S = 1.0  # counts are in hundredths of a second, of which a few mean nothing
 _IDLE = (3, 4)  # idle, waiting for a disk
@@ -51,8 +52,25 @@ def usage_now() -> Usage | None:
     except OSError:
         return None
     user, system, children_user, children_system, wall = os.times()
-    own = user + system + children_user + children_system
-    return Usage(wall, machine_seconds(text, os.sysconf("SC_CLK_TCK")), own)
+    ticks = os.sysconf("SC_CLK_TCK")
+    own = user + system + children_user + children_system + _running_seconds(ticks)
+    return Usage(wall, machine_seconds(text, ticks), own)
+
+
+def _running_seconds(ticks_a_second: int) -> float:
+    """Processor time of the running processes that this one started, and those that they did; with
+    that of their finished children.
+    """
+    parents, ticks = dict[int, int](), dict[int, int]()
+    for stat in PROCESSES.glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            words = stat.read_text("utf-8", "replace").rpartition(")")[2].split()
+            number = int(stat.parent.name)
+            parents[number], ticks[number] = int(words[1]), sum(map(int, words[11:15]))
+    ours = [os.getpid()]
+    for one in ours:  # grows meanwhile
+        ours += [number for number, parent in parents.items() if parent == one]
+    return sum(ticks[number] for number in ours[1:]) / ticks_a_second
 
 
 def machine_seconds(stat: str, ticks_a_second: int) -> float:

@@ -1,16 +1,17 @@
 """Mining measured: against plain decoding, with two processes, in memory, and what it would cost.
 
     python -m benchmarks.mining speed
+    python -m benchmarks.mining cluster
     python -m benchmarks.mining memory
     python -m benchmarks.mining large
     python -m benchmarks.mining cost --pairs-a-second 150 --kilobytes 75
 
 The pairs are those of the small synthetic world (320x256, a JPEG and a PNG), linked as often as
 asked for: each is read, decoded and stored as if it were another one, from the memory of the
-system and not from a disk. ``speed`` and ``large`` refuse to give figures while other processes
-work; ``memory`` does not depend on them. ``--out FILE`` writes the numbers as JSON. ``large
---folder DIR`` leaves pairs and shards in ``DIR/large``: after a stop the same command goes on
-there, and its time is that of all finished shards.
+system and not from a disk. All but ``memory`` and ``cost`` refuse to give figures while other
+processes work. ``--out FILE`` writes the numbers as JSON. ``large --folder DIR`` leaves pairs and
+shards in ``DIR/large``: after a stop the same command goes on there, and its time is that of all
+finished shards.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from benchmarks.evidence.parts import ends
 from benchmarks.interleaved import Contender, Pace, in_turn, milliseconds, ratio
 from benchmarks.speed_goals import Goal
 from benchmarks.start_up import peak_memory_mb
+from tirtrack.cluster import LOCAL, connected
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import write_json
 from tirtrack.images import read_image
@@ -81,10 +83,11 @@ def decode(rig: Path) -> None:
                 read_image(path)
 
 
-def mine(rig: Path, workers: int) -> None:
+def mine(rig: Path, workers: int, cluster: str | None = None) -> None:
     """Mine all pairs once, into shards that are deleted again."""
     with tempfile.TemporaryDirectory(dir=rig.parent) as out:
-        mine_pairs(rig, Path(out) / "shards", shard_mb=SMALL_SHARD_MB, workers=workers)
+        shards = Path(out) / "shards"
+        mine_pairs(rig, shards, shard_mb=SMALL_SHARD_MB, workers=workers, cluster=cluster)
 
 
 # --- speed
@@ -128,6 +131,28 @@ def measure_speed(
                 )
             ),
         ],
+    }
+
+
+def measure_cluster(folder: Path, pairs: int, pace: Pace, watch: machine.Watch) -> dict[str, Any]:
+    """One and two processes of a Ray cluster that runs already, and one process without it."""
+    rig = linked_rig(folder, pairs)
+    steps: dict[str, Callable[[int], None]] = {
+        "without Ray": lambda _: mine(rig, 1),
+        "one of Ray": lambda _: mine(rig, 1, LOCAL),
+        "two of Ray": lambda _: mine(rig, 2, LOCAL),
+    }
+    times = in_turn([Contender(name, step) for name, step in steps.items()], pace, watch)
+    two = times["two of Ray"]
+    return {
+        "milliseconds, wall": {name: asdict(milliseconds(one).wall) for name, one in times.items()},
+        "pairs": pairs,
+        "speed of two processes of Ray over one of it": asdict(
+            ratio(times["one of Ray"], two).wall
+        ),
+        "speed of two processes of Ray over one without": asdict(
+            ratio(times["without Ray"], two).wall
+        ),
     }
 
 
@@ -320,10 +345,12 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.mining",
         description=__doc__.splitlines()[0] if __doc__ else None,
     )
-    made.add_argument("what", choices=("speed", "memory", "large", "cost", "once"))
-    made.add_argument("--pairs", type=int, help="pairs of a step (speed) or of the run (large)")
+    made.add_argument("what", choices=("speed", "cluster", "memory", "large", "cost", "once"))
+    made.add_argument(
+        "--pairs", type=int, help="pairs of a step (speed, cluster) or of the run (large)"
+    )
     made.add_argument("--pairs-for-two", type=int, default=8000, help="for speed: of two processes")
-    made.add_argument("--rounds", type=int, default=15, help="for speed")
+    made.add_argument("--rounds", type=int, default=15, help="for speed and cluster")
     made.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), help="for memory")
     made.add_argument("--workers", type=int, default=2, help="for large: processes")
     made.add_argument("--folder", type=Path, help="folder for the pairs and shards (temporary)")
@@ -346,10 +373,14 @@ def measured(asked: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], f
     if asked.what == "memory":
         return measure_memory(folder, asked.counts), None
     watch = machine.Watch(assume_idle=asked.assume_idle)
+    pace = Pace(asked.rounds, 1, 1)
     if asked.what == "large":
         result = measure_large(folder, asked.pairs or COUNTS[-1], asked.workers, watch)
+    elif asked.what == "cluster":
+        with connected(LOCAL, 2):
+            result = measure_cluster(folder, asked.pairs or 4000, pace, watch)
+            return result, watch.check()  # before Ray takes with it what it has used
     else:
-        pace = Pace(asked.rounds, 1, 1)
         result = measure_speed(folder, asked.pairs or 400, asked.pairs_for_two, pace, watch)
     return result, watch.check()
 

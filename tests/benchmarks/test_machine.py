@@ -85,10 +85,28 @@ def test_the_option_does_not_excuse_a_machine_that_tells_that_it_is_busy():
 def test_usage_is_that_of_the_system_and_of_this_process_with_its_children(tmp_path, monkeypatch):
     (tmp_path / "stat").write_text(IDLE)
     monkeypatch.setattr(machine, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(machine, "PROCESSES", tmp_path)
     monkeypatch.setattr(os, "times", lambda: (1.0, 2.0, 4.0, 8.0, 99.0))
     assert machine.usage_now() == Usage(99.0, machine_seconds(IDLE, os.sysconf("SC_CLK_TCK")), 15.0)
     monkeypatch.setattr(machine, "STAT", tmp_path / "none")
     assert machine.usage_now() is None
+
+
+def test_running_children_and_theirs_count_as_ours_and_other_processes_do_not(
+    tmp_path, monkeypatch
+):
+    ticks = os.sysconf("SC_CLK_TCK")
+    parents = {os.getpid(): 1, 901: os.getpid(), 902: 901, 903: 1}
+    for number, parent in parents.items():
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        line = f"{number} (a name) with ) R {parent} {'0 ' * 9}{ticks} {2 * ticks} 0 {ticks} 20 0\n"
+        (folder / "stat").write_text(line)
+    (tmp_path / "stat").write_text(IDLE)
+    monkeypatch.setattr(machine, "STAT", tmp_path / "stat")
+    monkeypatch.setattr(machine, "PROCESSES", tmp_path)
+    monkeypatch.setattr(os, "times", lambda: (1.0, 0.0, 0.0, 0.0, 99.0))
+    assert machine.usage_now().own == 1 + 4 + 4
 
 
 def test_processors_of_one_name_are_told_apart(tmp_path, monkeypatch):

@@ -70,6 +70,21 @@ def test_mining_is_timed_beside_decoding_and_two_processes_beside_one(tmp_path, 
     assert of_one.endswith("at least 1.6")
 
 
+def test_processes_of_ray_are_timed_beside_one_of_it_and_one_without(tmp_path, monkeypatch):
+    asked = []
+
+    def mine(rig, workers, cluster=None):
+        asked.append((workers, cluster))
+        mining.decode(rig)
+
+    monkeypatch.setattr(mining, "mine", mine)
+    found = mining.measure_cluster(tmp_path, 3, Pace(15, 1, 0), QUIET)
+    assert {*asked} == {(1, None), (1, "local"), (2, "local")}
+    assert found["milliseconds, wall"].keys() == {"without Ray", "one of Ray", "two of Ray"}
+    for over in ("one of it", "one without"):
+        assert 0.5 < found[f"speed of two processes of Ray over {over}"]["median"] < 2
+
+
 def test_one_core_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(mining.os, "cpu_count", lambda: 1)
     with pytest.raises(RequestError, match="this machine has one core"):
