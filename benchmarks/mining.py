@@ -6,12 +6,12 @@
     python -m benchmarks.mining large
     python -m benchmarks.mining cost --pairs-a-second 150 --kilobytes 75
 
-The pairs are those of the small synthetic world (320x256, a JPEG and a PNG), linked as often as
-asked for: each is read, decoded and stored as if it were another one, from the memory of the
-system and not from a disk. All but ``memory`` and ``cost`` refuse to give figures while other
-processes work. ``--out FILE`` writes the numbers as JSON. ``large --folder DIR`` leaves pairs and
-shards in ``DIR/large``: after a stop the same command goes on there, and its time is that of all
-finished shards.
+The pairs are those of the small synthetic world (320x256, a JPEG and a PNG), or with ``speed
+--recordings FOLDER`` those of a folder, linked as often as asked for: each is read, decoded and
+stored as if it were another one, from the memory of the system and not from a disk. All but
+``memory`` and ``cost`` refuse to give figures while other processes work. ``--out FILE`` writes the
+numbers as JSON. ``large --folder DIR`` leaves pairs and shards in ``DIR/large``: after a stop the
+same command goes on there, and its time is that of all finished shards.
 """
 
 from __future__ import annotations
@@ -53,12 +53,17 @@ SMALL_SHARD_MB = 16  # for speed: a shard is made by one process, so there must 
 # --- the pairs
 
 
-def linked_rig(folder: Path, pairs: int, each: int = EACH) -> Path:
-    """A folder of recordings of ``each`` pairs, ``pairs`` in all, links to a few files."""
+def linked_rig(folder: Path, pairs: int, each: int = EACH, recordings: Path | None = None) -> Path:
+    """A folder of recordings of ``each`` pairs, ``pairs`` in all, links to a few files: those of
+    ``recordings``, which lie in ``rgb`` and ``tir`` of each; else of the world.
+    """
+    given = recordings or cached_world("small") / "pairs"
     takes = [
-        _copied(take, folder / "originals" / take.name)
-        for take in sorted(cached_world("small").glob("pairs/*"))
+        _copied(take.parent, folder / "originals" / take.parent.name)
+        for take in sorted(given.glob("*/tir"))
     ]
+    if not takes:
+        raise RequestError("holds no recordings with rgb and tir", given)
     rig = folder / "rig"
     for pair in range(pairs):
         recording, stem = rig / f"{pair // each:04d}", f"{pair % each:06d}"
@@ -94,13 +99,18 @@ def mine(rig: Path, workers: int, cluster: str | None = None) -> None:
 
 
 def measure_speed(
-    folder: Path, pairs: int, pairs_for_two: int, pace: Pace, watch: machine.Watch
+    folder: Path,
+    pairs: int,
+    pairs_for_two: int,
+    pace: Pace,
+    watch: machine.Watch,
+    recordings: Path | None = None,
 ) -> dict[str, Any]:
     """Mining against decoding, and two processes against one, each pair of times in one round."""
     if (os.cpu_count() or 1) < 2:
         raise RequestError("two processes are compared with one, and this machine has one core")
-    few = linked_rig(folder / "few", pairs)
-    many = linked_rig(folder / "many", pairs_for_two)
+    few = linked_rig(folder / "few", pairs, recordings=recordings)
+    many = linked_rig(folder / "many", pairs_for_two, recordings=recordings)
     steps: dict[str, Callable[[int], None]] = {
         "decode": lambda _: decode(few),
         "mine": lambda _: mine(few, 1),
@@ -350,6 +360,11 @@ def parser() -> argparse.ArgumentParser:
         "--pairs", type=int, help="pairs of a step (speed, cluster) or of the run (large)"
     )
     made.add_argument("--pairs-for-two", type=int, default=8000, help="for speed: of two processes")
+    made.add_argument(
+        "--recordings",
+        type=Path,
+        help="for speed: folder of recordings (rgb and tir) in place of the world's",
+    )
     made.add_argument("--rounds", type=int, default=15, help="for speed and cluster")
     made.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), help="for memory")
     made.add_argument("--workers", type=int, default=2, help="for large: processes")
@@ -381,7 +396,9 @@ def measured(asked: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], f
             result = measure_cluster(folder, asked.pairs or 4000, pace, watch)
             return result, watch.check()  # before Ray takes with it what it has used
     else:
-        result = measure_speed(folder, asked.pairs or 400, asked.pairs_for_two, pace, watch)
+        result = measure_speed(
+            folder, asked.pairs or 400, asked.pairs_for_two, pace, watch, asked.recordings
+        )
     return result, watch.check()
 
 

@@ -53,6 +53,13 @@ def test_a_recording_of_links_is_one_bit_depth(tmp_path, nine_pairs):
     assert [of_take[one] for one in links] == [take for take in takes for _ in range(2)]
 
 
+def test_a_rig_may_be_of_recordings_that_are_given(tmp_path, nine_pairs):
+    rig = mining.linked_rig(tmp_path / "rig", 4, recordings=nine_pairs / "pairs")
+    assert len(open_pairs(rig)) == 4
+    with pytest.raises(RequestError, match="holds no recordings with rgb and tir"):
+        mining.linked_rig(tmp_path / "none", 4, recordings=nine_pairs)
+
+
 def test_a_run_that_fails_is_said(tmp_path):
     with pytest.raises(RunError, match=r"the run failed .*there is no such folder"):
         mining.in_process(tmp_path / "none", 1)
