@@ -47,7 +47,7 @@ EACH = 1000
 COUNTS = (1_000, 10_000, 100_000)
 LEAST_OF_DECODING, LEAST_OF_TWO, MOST_MEMORY = 0.7, 1.6, 1.1
 SHARD_BYTES = 256e6
-SMALL_SHARD_MB = 16  # for speed: a shard is made by one process, so there must be many
+SMALL_SHARD_MB = 16  # where times are compared: one process makes a shard, so there must be many
 
 
 # --- the pairs
