@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +24,8 @@ from tirtrack.pairs.shards import content_path, read_content
 from tirtrack.remote import AnyPath, RemotePath
 
 _BLOCK = tarfile.BLOCKSIZE
+_BUFFER_BYTES = 2**20  # a file is written by one call of the system in place of several
+_TOGETHER = 32  # taking samples reads pictures: in turn with writing, each slows the other down
 _AGAIN = "begin anew with --force once nothing writes there"
 
 
@@ -39,8 +42,8 @@ class SampleFiles:
 def write_shard(folder: AnyPath, number: int, samples: Iterable[SampleFiles]) -> ShardEntry:
     """Write one shard: the tar, then the file beside it.
 
-    The samples are taken one by one, so that no more than one is in memory. A shard for an address
-    is made on the disk first, in the folder for temporary files.
+    The samples are taken some at a time, so that no more are in memory. A shard for an address is
+    made on the disk first, in the folder for temporary files.
 
     Raises:
         StorageError: it could not be written.
@@ -48,9 +51,15 @@ def write_shard(folder: AnyPath, number: int, samples: Iterable[SampleFiles]) ->
     if isinstance(folder, RemotePath):
         return _written_there(folder, number, samples)
     unnamed = folder / f"shard-{number:06d}.tar"
+    written: list[Sample] = []
+    left = iter(samples)
     with atomic_path(unnamed) as partial:
-        with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as tar:
-            written = [_add_sample(tar, one) for one in samples]
+        with (
+            partial.open("wb", buffering=_BUFFER_BYTES) as file,
+            tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar,
+        ):
+            while some := list(islice(left, _TOGETHER)):
+                written += [_add_sample(tar, one) for one in some]
         digest = sha256(partial)
         size = partial.stat().st_size
     name = f"shard-{number:06d}-{digest[:16]}.tar"
