@@ -21,6 +21,7 @@ GROUND = {
     "files",
     "formats",
     "frame_order",
+    "freed_memory",
     "identity",
     "images",
     "inference",

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from tirtrack.errors import RequestError, RunError
+from tirtrack.freed_memory import keep_freed_memory
 from tirtrack.workers import use_one_thread
 
 Item = TypeVar("Item")
@@ -121,6 +122,7 @@ def cluster_results(
 
 def _result_of(make: Callable[[], Callable[[Any], Any]], item: Any) -> Any:
     use_one_thread()
+    keep_freed_memory()
     return make()(item)
 
 

@@ -24,6 +24,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
 from tirtrack.errors import RequestError, RunError
+from tirtrack.freed_memory import keep_freed_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -174,6 +175,7 @@ def _children_ignore_stops() -> Iterator[None]:
 
 def _begin(begin: Callable[[], None] | None, temporary: str) -> None:
     tempfile.tempdir = temporary
+    keep_freed_memory()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     if begin is not None:
         begin()

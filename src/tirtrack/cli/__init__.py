@@ -13,7 +13,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``tirtrack`` with the given arguments (the process's own by default) and exit."""
     try:
         from tirtrack.cli.app import run
+        from tirtrack.freed_memory import keep_freed_memory
 
+        keep_freed_memory()
         code = run(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt:
         print("tirtrack: interrupted", file=sys.stderr)
