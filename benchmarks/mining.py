@@ -38,16 +38,17 @@ from benchmarks.start_up import peak_memory_mb
 from tirtrack.cluster import LOCAL, connected
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import write_json
+from tirtrack.freed_memory import keep_freed_memory
 from tirtrack.images import read_image
 from tirtrack.pairs import mine_pairs
+from tirtrack.pairs.mine import SHARD_MB
 from tirtrack.synthetic import cached_world
 
 EACH = 1000
 """Pairs of a recording."""
 COUNTS = (1_000, 10_000, 100_000)
 LEAST_OF_DECODING, LEAST_OF_TWO, MOST_MEMORY = 0.7, 1.6, 1.1
-SHARD_BYTES = 256e6
-SMALL_SHARD_MB = 16  # where times are compared: one process makes a shard, so there must be many
+SMALL_SHARD_MB = 16  # where processes are compared: each makes a shard, so there must be many
 
 
 # --- the pairs
@@ -88,11 +89,13 @@ def decode(rig: Path) -> None:
                 read_image(path)
 
 
-def mine(rig: Path, workers: int, cluster: str | None = None) -> None:
+def mine(
+    rig: Path, workers: int, cluster: str | None = None, shard_mb: int = SMALL_SHARD_MB
+) -> None:
     """Mine all pairs once, into shards that are deleted again."""
     with tempfile.TemporaryDirectory(dir=rig.parent) as out:
         shards = Path(out) / "shards"
-        mine_pairs(rig, shards, shard_mb=SMALL_SHARD_MB, workers=workers, cluster=cluster)
+        mine_pairs(rig, shards, shard_mb=shard_mb, workers=workers, cluster=cluster)
 
 
 # --- speed
@@ -113,7 +116,7 @@ def measure_speed(
     many = linked_rig(folder / "many", pairs_for_two, recordings=recordings)
     steps: dict[str, Callable[[int], None]] = {
         "decode": lambda _: decode(few),
-        "mine": lambda _: mine(few, 1),
+        "mine": lambda _: mine(few, 1, shard_mb=SHARD_MB),
     }
     alone = in_turn([Contender(name, step) for name, step in steps.items()], pace, watch)
     steps = {"one process": lambda _: mine(many, 1), "two processes": lambda _: mine(many, 2)}
@@ -317,7 +320,7 @@ def costs(
     """
     core_hours = pairs / pairs_a_second / 3600
     gigabytes = pairs * kilobytes / 1e6
-    shards = max(gigabytes * 1e9 / SHARD_BYTES, 1)
+    shards = max(gigabytes * 1e3 / SHARD_MB, 1)
     return {
         "core hours": core_hours,
         "gigabytes": gigabytes,
@@ -397,7 +400,7 @@ def measured(asked: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], f
             return result, watch.check()  # before Ray takes with it what it has used
     else:
         result = measure_speed(
-            folder, asked.pairs or 400, asked.pairs_for_two, pace, watch, asked.recordings
+            folder, asked.pairs or 2000, asked.pairs_for_two, pace, watch, asked.recordings
         )
     return result, watch.check()
 
@@ -405,6 +408,7 @@ def measured(asked: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], f
 def main() -> Iterable[str]:
     """Print the figures, write JSON when asked to."""
     asked = parser().parse_args()
+    keep_freed_memory()  # as the command does
     if asked.what == "once":
         print(json.dumps(asdict(mined_once(asked.rig, asked.workers))))
         return ()

@@ -66,7 +66,7 @@ def test_a_run_that_fails_is_said(tmp_path):
 
 
 def test_mining_is_timed_beside_decoding_and_two_processes_beside_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(mining, "mine", lambda rig, workers: mining.decode(rig))
+    monkeypatch.setattr(mining, "mine", lambda rig, workers, **_: mining.decode(rig))
     monkeypatch.setattr(mining.os, "cpu_count", lambda: 2)
     found = mining.measure_speed(tmp_path, 3, 4, Pace(15, 1, 0), QUIET)
     assert found["milliseconds"].keys() == {"decode", "mine", "one process", "two processes"}
@@ -99,7 +99,7 @@ def test_one_core_is_refused(tmp_path, monkeypatch):
 
 
 def test_no_figure_is_given_while_others_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(mining, "mine", lambda rig, workers: None)
+    monkeypatch.setattr(mining, "mine", lambda rig, workers, **_: None)
     looks = iter([Usage(0, 0, 0), Usage(10, 15, 5)])
     with pytest.raises(BusyMachineError, match=r"1\.00 of a core"):
         mining.measure_speed(tmp_path, 1, 1, Pace(15, 1, 0), Watch(read=looks.__next__))
