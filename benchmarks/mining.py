@@ -2,16 +2,17 @@
 
     python -m benchmarks.mining speed
     python -m benchmarks.mining cluster
+    python -m benchmarks.mining freed --recordings FOLDER
     python -m benchmarks.mining memory
     python -m benchmarks.mining large
     python -m benchmarks.mining cost --pairs-a-second 150 --kilobytes 75
 
-The pairs are those of the small synthetic world (320x256, a JPEG and a PNG), or with ``speed
---recordings FOLDER`` those of a folder, linked as often as asked for: each is read, decoded and
-stored as if it were another one, from the memory of the system and not from a disk. All but
-``memory`` and ``cost`` refuse to give figures while other processes work. ``--out FILE`` writes the
-numbers as JSON. ``large --folder DIR`` leaves pairs and shards in ``DIR/large``: after a stop the
-same command goes on there, and its time is that of all finished shards.
+The pairs are those of the small synthetic world (320x256, a JPEG and a PNG), or with
+``--recordings FOLDER`` (``speed``, ``freed``) those of a folder, linked as often as asked for: each
+is read, decoded and stored as if it were another one, from the memory of the system and not from a
+disk. All but ``memory`` and ``cost`` refuse to give figures while other processes work. ``--out
+FILE`` writes the numbers as JSON. ``large --folder DIR`` leaves pairs and shards in ``DIR/large``:
+after a stop the same command goes on there, and its time is that of all finished shards.
 """
 
 from __future__ import annotations
@@ -169,6 +170,33 @@ def measure_cluster(folder: Path, pairs: int, pace: Pace, watch: machine.Watch) 
     }
 
 
+def measure_freed(
+    folder: Path, pairs: int, pace: Pace, watch: machine.Watch, recordings: Path | None = None
+) -> dict[str, Any]:
+    """Mining in a process that keeps freed memory, and in one that leaves it to the system, the
+    start of Python included.
+    """
+    rig = linked_rig(folder, pairs, recordings=recordings)
+
+    def anew(**variables: str) -> None:
+        shutil.rmtree(rig.with_name("shards"), ignore_errors=True)
+        _spent(rig).unlink(missing_ok=True)
+        in_process(rig, 1, variables)
+
+    steps: dict[str, Callable[[int], None]] = {
+        "kept": lambda _: anew(),
+        "left to the system": lambda _: anew(GLIBC_TUNABLES=""),  # the user's choice, it seems
+    }
+    times = in_turn([Contender(name, step) for name, step in steps.items()], pace, watch)
+    return {
+        "milliseconds, wall": {name: asdict(milliseconds(one).wall) for name, one in times.items()},
+        "pairs": pairs,
+        "speed with freed memory kept over without": asdict(
+            ratio(times["left to the system"], times["kept"]).wall
+        ),
+    }
+
+
 # --- memory, and the large run
 
 
@@ -235,11 +263,15 @@ def _spent(rig: Path) -> Path:
     return rig.with_name("seconds.json")
 
 
-def in_process(rig: Path, workers: int) -> Once:
-    """As :func:`mined_once`, in a new process."""
+def in_process(rig: Path, workers: int, variables: Mapping[str, str] | None = None) -> Once:
+    """As :func:`mined_once`, in a new process, with some variables of its environment."""
     words = [sys.executable, "-m", "benchmarks.mining", "once", "--rig", str(rig)]
     ended = subprocess.run(
-        [*words, "--workers", str(workers)], check=False, capture_output=True, text=True
+        [*words, "--workers", str(workers)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(variables or {})},
     )
     if ended.returncode:
         raise RunError(f"the run failed ({ended.stderr.strip().splitlines()[-1]})", rig)
@@ -358,17 +390,19 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.mining",
         description=__doc__.splitlines()[0] if __doc__ else None,
     )
-    made.add_argument("what", choices=("speed", "cluster", "memory", "large", "cost", "once"))
     made.add_argument(
-        "--pairs", type=int, help="pairs of a step (speed, cluster) or of the run (large)"
+        "what", choices=("speed", "cluster", "freed", "memory", "large", "cost", "once")
+    )
+    made.add_argument(
+        "--pairs", type=int, help="pairs of a step (speed, cluster, freed) or of the run (large)"
     )
     made.add_argument("--pairs-for-two", type=int, default=8000, help="for speed: of two processes")
     made.add_argument(
         "--recordings",
         type=Path,
-        help="for speed: folder of recordings (rgb and tir) in place of the world's",
+        help="for speed, freed: folder of recordings (rgb and tir) in place of the world's",
     )
-    made.add_argument("--rounds", type=int, default=15, help="for speed and cluster")
+    made.add_argument("--rounds", type=int, default=15, help="for speed, cluster and freed")
     made.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), help="for memory")
     made.add_argument("--workers", type=int, default=2, help="for large: processes")
     made.add_argument("--folder", type=Path, help="folder for the pairs and shards (temporary)")
@@ -398,6 +432,8 @@ def measured(asked: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], f
         with connected(LOCAL, 2):
             result = measure_cluster(folder, asked.pairs or 4000, pace, watch)
             return result, watch.check()  # before Ray takes with it what it has used
+    elif asked.what == "freed":
+        result = measure_freed(folder, asked.pairs or 1500, pace, watch, asked.recordings)
     else:
         result = measure_speed(
             folder, asked.pairs or 2000, asked.pairs_for_two, pace, watch, asked.recordings

@@ -92,6 +92,21 @@ def test_processes_of_ray_are_timed_beside_one_of_it_and_one_without(tmp_path, m
         assert 0.5 < found[f"speed of two processes of Ray over {over}"]["median"] < 2
 
 
+def test_mining_is_timed_with_and_without_freed_memory_that_is_kept(tmp_path, monkeypatch):
+    begun = []
+
+    def in_process(rig, workers, variables):
+        assert not (rig.parent / "shards").exists()
+        (rig.parent / "shards").mkdir()
+        begun.append(variables)
+        mining.decode(rig)
+
+    monkeypatch.setattr(mining, "in_process", in_process)
+    found = mining.measure_freed(tmp_path, 3, Pace(15, 1, 0), QUIET)
+    assert begun.count({}) == begun.count({"GLIBC_TUNABLES": ""}) == 15
+    assert 0.5 < found["speed with freed memory kept over without"]["median"] < 2
+
+
 def test_one_core_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(mining.os, "cpu_count", lambda: 1)
     with pytest.raises(RequestError, match="this machine has one core"):
