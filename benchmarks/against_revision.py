@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.evidence.parts import ROOT, ends
+from benchmarks.command import ROOT, ends
 from benchmarks.interleaved import BothClocks, Pace, Times, milliseconds, ratio, table
 from benchmarks.track_speed import ALWAYS_FOUND, FRAMES_A_ROUND, Network, network_of
 from tirtrack.files import write_json

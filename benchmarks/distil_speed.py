@@ -16,8 +16,8 @@ from pathlib import Path
 
 import tirtrack
 from benchmarks import machine
+from benchmarks.command import ends
 from benchmarks.demo import processor_seconds
-from benchmarks.evidence.parts import ends
 from benchmarks.evidence.plan import UNREGISTERED
 from tirtrack.files import write_json
 from tirtrack.synthetic import cached_world

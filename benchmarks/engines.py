@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.evidence.parts import ends
+from benchmarks.command import ends
 from benchmarks.machine import facts
 from tirtrack.evaluation.engine_check import CHECKED_ON, boxes_on_clips, success_by
 from tirtrack.files import sha256, write_json

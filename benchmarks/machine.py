@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks.evidence.parts import revision
+from benchmarks.command import revision
 from tirtrack.errors import RequestError
 from tirtrack.identity import versions
 

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.evidence.parts import ends
+from benchmarks.command import ends
 from benchmarks.interleaved import Contender, Pace, in_turn, milliseconds, ratio
 from benchmarks.speed_goals import Goal
 from benchmarks.start_up import peak_memory_mb
@@ -43,7 +43,6 @@ from tirtrack.freed_memory import keep_freed_memory
 from tirtrack.images import read_image
 from tirtrack.pairs import mine_pairs
 from tirtrack.pairs.mine import SHARD_MB
-from tirtrack.synthetic import cached_world
 
 EACH = 1000
 """Pairs of a recording."""
@@ -59,7 +58,7 @@ def linked_rig(folder: Path, pairs: int, each: int = EACH, recordings: Path | No
     """A folder of recordings of ``each`` pairs, ``pairs`` in all, links to a few files: those of
     ``recordings``, which lie in ``rgb`` and ``tir`` of each; else of the world.
     """
-    given = recordings or cached_world("small") / "pairs"
+    given = recordings or _world()
     takes = [
         _copied(take.parent, folder / "originals" / take.parent.name)
         for take in sorted(given.glob("*/tir"))
@@ -74,6 +73,13 @@ def linked_rig(folder: Path, pairs: int, each: int = EACH, recordings: Path | No
             (recording / name).mkdir(parents=True, exist_ok=True)
             os.link(one, recording / name / f"{stem}{one.suffix}")
     return rig
+
+
+def _world() -> Path:
+    """The pairs of the world; imported here, as workers import this file and render nothing."""
+    from tirtrack.synthetic import cached_world
+
+    return cached_world("small") / "pairs"
 
 
 def _copied(take: Path, into: Path) -> list[tuple[Path, Path]]:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import machine
-from benchmarks.evidence.parts import ends
+from benchmarks.command import ends
 from benchmarks.interleaved import Contender, Pace, in_turn, milliseconds, ratio, table
 from tirtrack.files import write_json
 from tirtrack.networks.roi_pooling import precise_roi_pool

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.evidence.parts import ends
+from benchmarks.command import ends
 from benchmarks.interleaved import BothClocks, Pace, in_turn, milliseconds, ratio, table
 from benchmarks.moving_target import moving_target
 from benchmarks.speed_goals import SEVERAL

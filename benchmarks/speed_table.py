@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.evidence.parts import ends
+from benchmarks.command import ends
 from tirtrack.errors import RequestError
 from tirtrack.files import write_json
 

@@ -30,7 +30,7 @@ from PIL import Image
 from scipy import ndimage
 
 from benchmarks import machine
-from benchmarks.evidence.parts import ends
+from benchmarks.command import ends
 from benchmarks.synthetic_gap import gap_rows
 from tirtrack.files import write_json
 from tirtrack.pairs import Pair, open_pairs

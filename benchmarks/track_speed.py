@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.evidence.parts import ends
+from benchmarks.command import ends
 from benchmarks.interleaved import (
     Contender,
     Pace,

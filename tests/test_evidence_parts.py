@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from benchmarks.command import ROOT, ends
 from benchmarks.evidence import __main__ as main
 from benchmarks.evidence import parts
 from benchmarks.evidence.__main__ import run
@@ -22,7 +23,7 @@ from benchmarks.evidence.cameras import (
     place_of,
     world_of,
 )
-from benchmarks.evidence.parts import Workplace, ends, recordings_of, run_part, train
+from benchmarks.evidence.parts import Workplace, recordings_of, run_part, train
 from benchmarks.evidence.plan import (
     Recordings,
     arm_called,
@@ -187,7 +188,7 @@ if __name__ == "__main__":
 
 def test_no_job_outlives_a_command_that_is_killed():
     running = subprocess.Popen(
-        [sys.executable, "-c", JOBS], stdout=subprocess.PIPE, cwd=parts.ROOT, text=True
+        [sys.executable, "-c", JOBS], stdout=subprocess.PIPE, cwd=ROOT, text=True
     )
     assert running.stdout is not None
     assert running.stdout.readline() == "ended\n"

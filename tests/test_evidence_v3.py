@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from benchmarks.command import ROOT
 from benchmarks.evidence import v3
-from benchmarks.evidence.parts import ROOT
 from benchmarks.evidence.plan import read_plan
 from benchmarks.evidence.v3 import attributes_of, by_attribute, facts_of
 from tirtrack.datasets.sequence import LabelledSequence

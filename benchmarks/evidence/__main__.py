@@ -18,10 +18,11 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.command import ROOT, ends
 from benchmarks.evidence import table
 from benchmarks.evidence.cameras import cameras_due, place_of, run_cameras, world_of
 from benchmarks.evidence.page import read_results, write_page
-from benchmarks.evidence.parts import ROOT, Ended, Workplace, ends, run_part
+from benchmarks.evidence.parts import Ended, Workplace, run_part
 from benchmarks.evidence.plan import (
     BASELINE,
     PLAN,

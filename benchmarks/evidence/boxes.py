@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command import ROOT, ends
 from benchmarks.evidence.box_ways import ON_FRAMES, ON_TRACKS, Boxes, trusted_boxes
-from benchmarks.evidence.parts import ROOT, Workplace, ends
+from benchmarks.evidence.parts import Workplace
 from benchmarks.evidence.plan import UNREGISTERED, World, read_plan
 from benchmarks.evidence.signal import proposed, tracks_of
 from benchmarks.evidence.truth import scene_of, true_boxes

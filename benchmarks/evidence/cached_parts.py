@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.evidence.parts import attempt, revision
+from benchmarks.command import revision
+from benchmarks.evidence.parts import attempt
 from benchmarks.in_parallel import in_parallel
 from tirtrack.errors import RequestError
 from tirtrack.files import write_json

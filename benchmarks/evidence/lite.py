@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 import tirtrack
+from benchmarks.command import ROOT, ends
 from benchmarks.dimp_lite import baseline_file, make_baseline
 from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
-from benchmarks.evidence.parts import ROOT, ends
 from benchmarks.evidence.plan import BASELINE, UNREGISTERED, Plan, read_plan
 from benchmarks.evidence.real_plan import Lite, read_real_plan
 from benchmarks.evidence.score_rows import Rows, measured, numbers, over_recordings, sha256_of

@@ -7,10 +7,8 @@ last sequence.
 from __future__ import annotations
 
 import functools
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import torch
 
 import tirtrack
+from benchmarks.command import revision
 from benchmarks.evidence.plan import Arm, Plan, Recordings, recipe_of
 from benchmarks.evidence.signal import agreement, held_back_of
 from benchmarks.evidence.truth import recipe_changes, scene_of, true_follower
@@ -29,8 +28,6 @@ from tirtrack.identity import versions
 from tirtrack.trackers.base import Tracker
 from tirtrack.trackers.loading import load_tracker
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CODE = ("src", "benchmarks")
 SPLITS = ("validation", "test")
 SCORES = ("success", "norm_precision")
 TOLD = {"samples", "harvest", "tracks", "pass_rates", "held_back"}  # of a training's summary
@@ -95,25 +92,6 @@ def attempt(job: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | None, s
         return None, f"{type(error).__name__}: {error}"
 
 
-def ends(name: str, command: Callable[[], Iterable[str]]) -> int:
-    """How a command of the study ends: its exit code, with what went wrong on stderr, each fault as
-    it is given.
-
-    Args:
-        name: name of the command, which each line begins with.
-        command: function that runs it and gives one line for each part that failed.
-    """
-    code = 0
-    try:
-        for fault in command():
-            print(f"{name}: {fault}", file=sys.stderr)
-            code = 1
-    except TirtrackError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        code = error.exit_code
-    return code
-
-
 def part_results(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:
     """The results of a part, as JSON values."""
     began, code = time.monotonic(), revision()
@@ -131,14 +109,6 @@ def part_results(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, An
         "signal": signal,
         **splits,
     }
-
-
-def revision() -> str:
-    """Revision of this working copy, ending in ``-dirty`` where code differs from it."""
-    git = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
-    said = git(["git", "describe", "--always"], check=True).stdout.strip()
-    differs = git(["git", "diff", "--quiet", "HEAD", "--", *CODE]).returncode
-    return f"{said}-dirty" if differs else said
 
 
 def recordings_of(plan: Plan, chosen: Recordings, at: Workplace) -> list[Path]:

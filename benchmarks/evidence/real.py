@@ -17,10 +17,11 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks.command import ROOT, ends
 from benchmarks.evidence.choice import choice_text, choose, kept_choice, made_choice
 from benchmarks.evidence.confirmation import confirm, confirmation_text
 from benchmarks.evidence.gentle import Real
-from benchmarks.evidence.parts import ROOT, Workplace, ends
+from benchmarks.evidence.parts import Workplace
 from benchmarks.evidence.plan import read_plan
 from benchmarks.evidence.real_plan import read_real_plan
 from benchmarks.experiments import data

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import tirtrack
+from benchmarks.command import ROOT, ends, revision
 from benchmarks.evidence.blind_rgb import BLIND, write_blinded
 from benchmarks.evidence.boxes import SEED, WAYS, recipe_with, world_of_boxes
 from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
-from benchmarks.evidence.parts import LICENCE, ROOT, Workplace, ends, revision
+from benchmarks.evidence.parts import LICENCE, Workplace
 from benchmarks.evidence.plan import UNREGISTERED, World, read_plan
 from benchmarks.evidence.trust_facts import STARTS, TRACKS, facts_of
 from benchmarks.evidence.trust_rules import order_and_worth

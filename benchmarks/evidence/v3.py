@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command import ROOT, ends
 from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
-from benchmarks.evidence.parts import ROOT, ends
 from benchmarks.evidence.plan import Plan, read_plan
 from benchmarks.evidence.score_rows import Rows, numbers, over_sets
 from benchmarks.evidence.table import rank_correlation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.against_revision import Side, compared
-from benchmarks.evidence.parts import ROOT
+from benchmarks.command import ROOT
 from benchmarks.interleaved import Pace
 from benchmarks.track_speed import network_of
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import all as bench
 from benchmarks import machine, roi_pooling, several_targets, track_speed
-from benchmarks.evidence.parts import ends
+from benchmarks.command import ends
 from benchmarks.machine import BusyMachineError, Usage, Watch, machine_seconds, others_cores
 
 IDLE = "cpu  100 20 30 5000 40 1 2 7 50 60\ncpu0 1 2 3 4 5 6 7 8 9 10\n"

@@ -11,7 +11,7 @@ from dataclasses import asdict
 import pytest
 
 from benchmarks import speed_table
-from benchmarks.evidence.parts import ends
+from benchmarks.command import ends
 from benchmarks.interleaved import BothClocks, Spread
 from benchmarks.speed_goals import Case, Row, goals
 from benchmarks.speed_table import HEAD, check_runs, markdown
