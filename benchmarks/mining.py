@@ -230,7 +230,7 @@ class Once:
     shards: int
 
 
-def mined_once(rig: Path, workers: int) -> Once:
+def mined_once(rig: Path, workers: int, shard_mb: int) -> Once:
     """Mine all pairs once in this process, into ``shards`` beside them; its peak counts from its
     start. After a stop it goes on there, and its seconds are those of all finished shards.
     """
@@ -245,7 +245,7 @@ def mined_once(rig: Path, workers: int) -> Once:
             running = [one.pid for one in multiprocessing.active_children() if one.pid]
             workers_peak = max([workers_peak, *map(peak_memory_mb, running)])
 
-    index = mine_pairs(rig, out, workers=workers, resume=True, progress=note)
+    index = mine_pairs(rig, out, shard_mb=shard_mb, workers=workers, resume=True, progress=note)
     if not spent.is_file():
         raise RunError(
             "the shards are finished, and nothing counts that says how long they took",
@@ -269,11 +269,16 @@ def _spent(rig: Path) -> Path:
     return rig.with_name("seconds.json")
 
 
-def in_process(rig: Path, workers: int, variables: Mapping[str, str] | None = None) -> Once:
+def in_process(
+    rig: Path,
+    workers: int,
+    variables: Mapping[str, str] | None = None,
+    shard_mb: int = SHARD_MB,
+) -> Once:
     """As :func:`mined_once`, in a new process, with some variables of its environment."""
     words = [sys.executable, "-m", "benchmarks.mining", "once", "--rig", str(rig)]
     ended = subprocess.run(
-        [*words, "--workers", str(workers)],
+        [*words, "--workers", str(workers), "--shard-mb", str(shard_mb)],
         check=False,
         capture_output=True,
         text=True,
@@ -284,12 +289,12 @@ def in_process(rig: Path, workers: int, variables: Mapping[str, str] | None = No
     return Once(**json.loads(ended.stdout.splitlines()[-1]))
 
 
-def measure_memory(folder: Path, counts: Iterable[int]) -> dict[str, Any]:
+def measure_memory(folder: Path, counts: Iterable[int], shard_mb: int = SHARD_MB) -> dict[str, Any]:
     """Peak memory for each number of pairs."""
     rows = []
     for count in counts:
         rig = linked_rig(folder / str(count), count)
-        rows.append(in_process(rig, 1))
+        rows.append(in_process(rig, 1, shard_mb=shard_mb))
         shutil.rmtree(folder / str(count))
     first, last = rows[0], rows[-1]
     share = last.peak_mb / first.peak_mb
@@ -409,6 +414,7 @@ def parser() -> argparse.ArgumentParser:
         help="for speed, freed: folder of recordings (rgb and tir) in place of the world's",
     )
     made.add_argument("--rounds", type=int, default=15, help="for speed, cluster and freed")
+    made.add_argument("--shard-mb", type=int, default=SHARD_MB, help="for memory: size of a shard")
     made.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), help="for memory")
     made.add_argument("--workers", type=int, default=2, help="for large: processes")
     made.add_argument("--folder", type=Path, help="folder for the pairs and shards (temporary)")
@@ -429,7 +435,7 @@ def measured(asked: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], f
     if asked.what == "cost":
         return measure_cost(asked), None
     if asked.what == "memory":
-        return measure_memory(folder, asked.counts), None
+        return measure_memory(folder, asked.counts, asked.shard_mb), None
     watch = machine.Watch(assume_idle=asked.assume_idle)
     pace = Pace(asked.rounds, 1, 1)
     if asked.what == "large":
@@ -452,7 +458,7 @@ def main() -> Iterable[str]:
     asked = parser().parse_args()
     keep_freed_memory()  # as the command does
     if asked.what == "once":
-        print(json.dumps(asdict(mined_once(asked.rig, asked.workers))))
+        print(json.dumps(asdict(mined_once(asked.rig, asked.workers, asked.shard_mb))))
         return ()
     if asked.what == "large" and asked.folder is not None:
         result, others = measured(asked, asked.folder / "large")

@@ -128,6 +128,19 @@ def test_memory_is_that_of_a_process_of_its_own(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_memory_is_measured_with_shards_of_a_given_size(tmp_path, monkeypatch):
+    asked = mining.parser().parse_args(["memory", "--counts", "24", "--shard-mb", "1"])
+    seen = []
+
+    def in_process(rig, workers, variables=None, shard_mb=0):
+        seen.append(shard_mb)
+        return mining.Once(24, 1, 1.0, 80.0, 0.0, 1.0, 2)
+
+    monkeypatch.setattr(mining, "in_process", in_process)
+    mining.measured(asked, tmp_path)
+    assert seen == [1]
+
+
 def test_a_large_run_tells_its_speed_and_its_size(tmp_path):
     found = mining.measure_large(tmp_path, 24, 1, QUIET)
     assert found["run"]["pairs"] == 24
