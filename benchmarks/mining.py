@@ -182,6 +182,11 @@ def measure_freed(
     """Mining in a process that keeps freed memory, and in one that leaves it to the system, the
     start of Python included.
     """
+    if not keep_freed_memory():
+        raise RequestError(
+            "freed memory is not kept here",
+            fix="unset MALLOC_* and GLIBC_TUNABLES, and measure on Linux with glibc",
+        )
     rig = linked_rig(folder, pairs, recordings=recordings)
 
     def anew(**variables: str) -> None:

@@ -39,6 +39,7 @@ SEED = 20419  # of a world that nothing is trained or tested on
 RECORDINGS = 40
 ON_TARGET = 0.4  # overlap from which a box lies on a target
 RESAMPLES = 2_000
+SHOWN = "{mean:.3f} [{low:.3f}, {high:.3f}]"
 FIGURES = ROOT / "docs" / "figures" / "evidence_boxes.json"
 NUMBERS = ("frames", "drawn", "boxes", "overlap", "on", "overlap_on", "reached", "targets")
 
@@ -176,22 +177,57 @@ FIGURE_OF = {
     "share of targets reached": (6, 7),
 }
 """Places of two of ``NUMBERS``, the first over the second; 0 where there is nothing."""
+COMPARED = (
+    ("TIR tracks, fitted in both", "TIR tracks, fitted in TIR"),
+    ("TIR and RGB tracks, fitted in both", "TIR tracks, fitted in both"),
+    ("TIR tracks, fitted in TIR", "TIR tracks, fitted in RGB"),
+    ("TIR tracks, shared edges", "TIR tracks"),
+    ("TIR tracks", "RGB tracks"),
+)
+"""Ways whose difference is told: intervals of two ways on the same recordings do not tell it."""
 
 
 def summary_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The figures of each way with their intervals, by drawing recordings."""
-    drawn = drawn_again(len(recordings))
     found: dict[str, dict[str, Any]] = {}
     for way in next(iter(recordings.values()))["ways"]:
-        each = [one["ways"][way] for one in recordings.values()]
-        sums = np.array([[one[number] for number in NUMBERS] for one in each])
-        found[way] = {"boxes": int(sums[:, 2].sum())}
+        sums, values = _drawn_figures(recordings, way)
+        found[way] = {"boxes": int(sums[2])}
         for figure, (above, below) in FIGURE_OF.items():
-            some = sums[drawn].sum(axis=1)
-            values = some[:, above] / np.maximum(some[:, below], 1)
-            value = sums[:, above].sum() / max(sums[:, below].sum(), 1)
-            found[way][figure] = with_interval(value, values)
+            value = sums[above] / max(sums[below], 1)
+            found[way][figure] = with_interval(value, values[figure])
     return found
+
+
+def differences_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The differences of :data:`COMPARED`, both ways on the same recordings in each draw."""
+    found: dict[str, dict[str, Any]] = {}
+    for way, other in COMPARED:
+        (ours, our_values), (theirs, their_values) = (
+            _drawn_figures(recordings, one) for one in (way, other)
+        )
+        found[f"{way} minus {other}"] = {
+            figure: with_interval(
+                ours[above] / max(ours[below], 1) - theirs[above] / max(theirs[below], 1),
+                our_values[figure] - their_values[figure],
+            )
+            for figure, (above, below) in FIGURE_OF.items()
+        }
+    return found
+
+
+def _drawn_figures(
+    recordings: Mapping[str, Mapping[str, Any]], way: str
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """``NUMBERS`` of a way over all recordings, and each figure in every draw of recordings."""
+    each = [one["ways"][way] for one in recordings.values()]
+    sums = np.array([[one[number] for number in NUMBERS] for one in each])
+    some = sums[drawn_again(len(recordings))].sum(axis=1)
+    values = {
+        figure: some[:, above] / np.maximum(some[:, below], 1)
+        for figure, (above, below) in FIGURE_OF.items()
+    }
+    return sums.sum(axis=0), values
 
 
 def drawn_again(count: int) -> np.ndarray:
@@ -211,9 +247,8 @@ def markdown(summary: Mapping[str, Mapping[str, Any]]) -> str:
     head = ["way", "boxes", *FIGURE_OF]
     rows = []
     first = next(iter(FIGURE_OF))
-    shown = "{mean:.3f} [{low:.3f}, {high:.3f}]"
     for way, row in sorted(summary.items(), key=lambda item: -item[1][first]["mean"]):
-        figures = [shown.format(**row[figure]) for figure in FIGURE_OF]
+        figures = [SHOWN.format(**row[figure]) for figure in FIGURE_OF]
         rows.append([way, str(row["boxes"]), *figures])
     return markdown_table(head, rows)
 
@@ -243,6 +278,7 @@ def run(options: argparse.Namespace) -> list[str]:
         summary = summary_of(ordered)
         command = "python -m benchmarks.evidence.boxes --detector FILE.onnx"
         content = {"command": command, "seed": SEED, "count": len(ordered), "summary": summary}
+        content["differences"] = differences_of(ordered)
         write_json(options.figures, {**content, "recordings": ordered})
         return found[0]
 
@@ -252,6 +288,9 @@ def run(options: argparse.Namespace) -> list[str]:
     for hour, is_night in (("day and night", None), ("day", False), ("night", True)):
         some = {key: one for key, one in known.items() if is_night in (None, one["is_night"])}
         print(f"\n{hour}, {len(some)} recordings\n\n{markdown(summary_of(some))}")
+    for name, row in differences_of(known).items():
+        told = ", ".join(f"{figure} {SHOWN.format(**row[figure])}" for figure in FIGURE_OF)
+        print(f"{name}: {told}")
     return []
 
 
