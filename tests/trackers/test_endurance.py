@@ -66,8 +66,9 @@ def test_long_runs_do_not_grow(scene):
             assert overlap(state.box, t) > 0.5, f"frame {t}: {state}"
             memory.append(resident_mb())
             objects.append(sys.getallocatedblocks())
-    assert max(memory) - memory[0] < 2
-    assert max(objects) - objects[0] < FRAMES / 10
+    warm = 2  # blocks in which what is imported and compiled once still comes
+    assert max(memory[warm:]) - memory[warm] < 2
+    assert max(objects[warm:]) - objects[warm] < FRAMES / 10
 
 
 # What is of one family with another of these, and differs from it in settings or size alone.
