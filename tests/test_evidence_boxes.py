@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.evidence import boxes
 from benchmarks.evidence.box_ways import trusted_boxes, weighted
 from benchmarks.evidence.boxes import compared, markdown, recipe_with, summary_of
 from tirtrack.boxes import Box
@@ -68,3 +69,19 @@ def test_rejected_tracks_have_no_boxes_and_doubtful_ones_little_weight():
     tracks = [track((True, True)), track((True, False)), track((True,), TrackFault.STILL)]
     assert [len(boxes) for boxes in trusted_boxes(tracks).values()] == [2, 1]
     assert [weight for _, weight in weighted(None, tracks)[0]] == [1.0, 0.5**4]
+
+
+def test_a_difference_of_two_ways_is_of_the_same_recordings():
+    def sums(drawn):
+        return {**dict.fromkeys(boxes.NUMBERS, 10.0), "drawn": drawn}
+
+    ways = {name for pair in boxes.COMPARED for name in pair}
+    first, second = boxes.COMPARED[0]
+    recordings = {
+        str(k): {"ways": {**dict.fromkeys(ways, sums(0.0)), first: sums(k + 1.0), second: sums(k)}}
+        for k in range(4)
+    }
+    found = boxes.differences_of(recordings)[f"{first} minus {second}"]["mean IoU as drawn"]
+    assert found == {"mean": 0.1, "low": 0.1, "high": 0.1}
+    alone = boxes.summary_of(recordings)[first]["mean IoU as drawn"]
+    assert alone["low"] < alone["high"]

@@ -191,11 +191,12 @@ def summary_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
     """The figures of each way with their intervals, by drawing recordings."""
     found: dict[str, dict[str, Any]] = {}
     for way in next(iter(recordings.values()))["ways"]:
-        sums, values = _drawn_figures(recordings, way)
-        found[way] = {"boxes": int(sums[2])}
-        for figure, (above, below) in FIGURE_OF.items():
-            value = sums[above] / max(sums[below], 1)
-            found[way][figure] = with_interval(value, values[figure])
+        boxes = sum(one["ways"][way]["boxes"] for one in recordings.values())
+        figures = _drawn_figures(recordings, way)
+        found[way] = {
+            "boxes": int(boxes),
+            **{name: with_interval(*figures[name]) for name in figures},
+        }
     return found
 
 
@@ -203,31 +204,26 @@ def differences_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, dic
     """The differences of :data:`COMPARED`, both ways on the same recordings in each draw."""
     found: dict[str, dict[str, Any]] = {}
     for way, other in COMPARED:
-        (ours, our_values), (theirs, their_values) = (
-            _drawn_figures(recordings, one) for one in (way, other)
-        )
+        ours, theirs = _drawn_figures(recordings, way), _drawn_figures(recordings, other)
         found[f"{way} minus {other}"] = {
-            figure: with_interval(
-                ours[above] / max(ours[below], 1) - theirs[above] / max(theirs[below], 1),
-                our_values[figure] - their_values[figure],
-            )
-            for figure, (above, below) in FIGURE_OF.items()
+            figure: with_interval(value - theirs[figure][0], values - theirs[figure][1])
+            for figure, (value, values) in ours.items()
         }
     return found
 
 
 def _drawn_figures(
     recordings: Mapping[str, Mapping[str, Any]], way: str
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """``NUMBERS`` of a way over all recordings, and each figure in every draw of recordings."""
+) -> dict[str, tuple[float, np.ndarray]]:
+    """Each figure of a way over all recordings, and in every draw of recordings."""
     each = [one["ways"][way] for one in recordings.values()]
     sums = np.array([[one[number] for number in NUMBERS] for one in each])
-    some = sums[drawn_again(len(recordings))].sum(axis=1)
-    values = {
-        figure: some[:, above] / np.maximum(some[:, below], 1)
-        for figure, (above, below) in FIGURE_OF.items()
-    }
-    return sums.sum(axis=0), values
+    some = np.concatenate([sums.sum(axis=0)[None], sums[drawn_again(len(recordings))].sum(axis=1)])
+    found = {}
+    for figure, (above, below) in FIGURE_OF.items():
+        values = some[:, above] / np.maximum(some[:, below], 1)
+        found[figure] = float(values[0]), values[1:]
+    return found
 
 
 def drawn_again(count: int) -> np.ndarray:

@@ -102,9 +102,16 @@ def test_mining_is_timed_with_and_without_freed_memory_that_is_kept(tmp_path, mo
         mining.decode(rig)
 
     monkeypatch.setattr(mining, "in_process", in_process)
+    monkeypatch.setattr(mining, "keep_freed_memory", lambda: True)
     found = mining.measure_freed(tmp_path, 3, Pace(15, 1, 0), QUIET)
     assert begun.count({}) == begun.count({"GLIBC_TUNABLES": ""}) == 15
     assert found["speed with freed memory kept over without"]["median"] > 0
+
+
+def test_where_freed_memory_is_not_kept_nothing_is_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(mining, "keep_freed_memory", lambda: False)
+    with pytest.raises(RequestError, match="freed memory is not kept here"):
+        mining.measure_freed(tmp_path, 3, Pace(15, 1, 0), QUIET)
 
 
 def test_one_core_is_refused(tmp_path, monkeypatch):
